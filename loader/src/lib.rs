@@ -1,1 +1,73 @@
-//! (to be written)
+//! Turns the bytes of a BPF object file into programs running in the kernel, in pure Rust, without libbpf.
+//!
+//! One line divides this crate. **Above** it everything is values in, values out: no file, no descriptor, no clock, and
+//! without the feature `kernel` the crate is `no_std`. What depends on the machine comes in as an argument. **Below**
+//! it is the kernel. Each stage is a function from one type to the next:
+//!
+//! ```text
+//! &[u8]
+//!   elf::parse     -> ElfObject     sections, symbols, relocations
+//!   spec::collect  -> ObjectSpec    maps, functions, programs, references, types
+//!   link::link     -> LinkedObject  one stream of instructions a program, with a patch for every change
+//!   plan::plan     -> LoadPlan      the kernel calls to make, in order
+//! ======================== the kernel line ========================
+//!   load::execute  -> LoadedObject  descriptors
+//! ```
+//!
+//! The short way is [`load_bpf_file`](bpf_load::load_bpf_file):
+//!
+//! ```no_run
+//! use rxdp_loader::bpf_load::load_bpf_file;
+//!
+//! let bpf = load_bpf_file("tail_kern.o")?;
+//! let id = bpf.jmp_table_add_prog(0, 78, 1)?;
+//! println!("jmp_table1[78] holds program id {id}");
+//! # Ok::<(), rxdp_loader::error::Error>(())
+//! ```
+//!
+//! # Features
+//! `kernel` (default): everything below the line, on Linux.
+#![cfg_attr(not(feature = "kernel"), no_std)]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+#[cfg(feature = "kernel")]
+use alloc::string::String;
+
+pub mod btf;
+pub mod bytes;
+pub mod elf;
+pub mod features;
+pub mod insn;
+pub mod link;
+pub mod patch;
+pub mod plan;
+pub mod spec;
+pub mod tail_calls;
+pub mod trace;
+pub mod uapi;
+
+#[cfg(feature = "kernel")]
+pub mod bpf_load;
+#[cfg(feature = "kernel")]
+pub mod error;
+#[cfg(feature = "kernel")]
+pub mod load;
+#[cfg(feature = "kernel")]
+pub mod sys;
+
+/// Reads what an object file defines: the first two stages in one call.
+///
+/// # Errors
+/// [`spec::SpecError`]: the first thing that cannot be understood, and where it stands.
+pub fn read(name: &str, bytes: &[u8]) -> Result<spec::ObjectSpec, spec::SpecError> {
+    spec::collect(&elf::parse(bytes)?, name)
+}
+
+/// An object's name: its file's name up to the first dot. Internal maps carry its beginning.
+#[cfg(feature = "kernel")]
+pub fn object_name(path: &std::path::Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    file.split('.').next().unwrap_or_default().into()
+}

@@ -1,0 +1,124 @@
+//! From the bytes of `.BTF` to the type graph.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::types::{Btf, Kind, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
+use super::{BtfError, encode};
+use crate::bytes::{Endian, Reader, Truncated, to_usize};
+
+/// `BTF_MAGIC`.
+pub(super) const MAGIC: u16 = 0xeb9f;
+
+impl Btf {
+    /// Reads the section `.BTF`.
+    ///
+    /// Source: `struct btf_header`. Header fields beyond those known are skipped, as their length says.
+    ///
+    /// # Errors
+    /// [`BtfError`]: cut off, not BTF, or with a kind of type that this crate does not know.
+    pub fn parse(data: &[u8], endian: Endian) -> Result<Self, BtfError> {
+        let (mut types, strings) = sections(data, endian)?;
+        let mut parsed = vec![Type { name: StrOff(0), kind: Kind::Void }];
+        while !types.is_empty() {
+            parsed.push(one(&mut types, parsed.len())?);
+        }
+        Ok(Self { types: parsed, strings })
+    }
+}
+
+fn sections(data: &[u8], endian: Endian) -> Result<(Reader<'_>, Vec<u8>), BtfError> {
+    let mut r = Reader::new(data, endian);
+    let magic = r.u16("magic number")?;
+    if magic != MAGIC {
+        return Err(BtfError::Magic { section: ".BTF", found: magic });
+    }
+    r.u16("version and flags")?;
+    let header = to_usize(r.u32("header length")?);
+    let (type_off, type_len) = (r.u32("type offset")?, r.u32("type length")?);
+    let (str_off, str_len) = (r.u32("string offset")?, r.u32("string length")?);
+    let mut body = Reader::new(data, endian);
+    body.bytes(header, "header")?;
+    let body = body.sub(body.remaining(), "types and strings")?;
+    let types = body.range(type_off, type_len, "types")?;
+    let mut strings = body.range(str_off, str_len, "strings")?;
+    Ok((types, strings.bytes(to_usize(str_len), "strings")?.to_vec()))
+}
+
+fn one(r: &mut Reader<'_>, id: usize) -> Result<Type, BtfError> {
+    let name = StrOff(r.u32("type name")?);
+    let info = r.u32("type info")?;
+    let third = r.u32("type size or reference")?;
+    let (count, kind, flag) = (info & 0xffff, info >> 24 & 0x1f, info >> 31 == 1);
+    let target = TypeId(third);
+    let kind = match kind {
+        encode::INT => Kind::Int { size: third, detail: r.u32("integer")? },
+        encode::PTR => Kind::Ptr(target),
+        encode::ARRAY => Kind::Array {
+            element: TypeId(r.u32("array element")?),
+            index: TypeId(r.u32("array index")?),
+            len: r.u32("array length")?,
+        },
+        encode::STRUCT | encode::UNION => Kind::Composite {
+            union: kind == encode::UNION,
+            size: third,
+            members: each(count, r, |r| member(r, flag))?,
+            bitfields: flag,
+        },
+        encode::ENUM => Kind::Enum {
+            size: third,
+            signed: flag,
+            values: each(count, r, |r| Ok((StrOff(r.u32("enum name")?), r.u32("enum value")?)))?,
+        },
+        encode::ENUM64 => Kind::Enum64 { size: third, signed: flag, values: each(count, r, enum64_value)? },
+        encode::FWD => Kind::Fwd { union: flag },
+        encode::TYPEDEF => Kind::Typedef(target),
+        encode::VOLATILE => Kind::Volatile(target),
+        encode::CONST => Kind::Const(target),
+        encode::RESTRICT => Kind::Restrict(target),
+        encode::TYPE_TAG => Kind::TypeTag { target, attribute: flag },
+        encode::DECL_TAG => Kind::DeclTag { target, component: r.i32("tag component")?, attribute: flag },
+        encode::FUNC => Kind::Func { proto: target, linkage: Linkage(count) },
+        encode::FUNC_PROTO => Kind::FuncProto {
+            ret: target,
+            params: each(count, r, |r| {
+                Ok(Param { name: StrOff(r.u32("parameter name")?), ty: TypeId(r.u32("parameter type")?) })
+            })?,
+        },
+        encode::VAR => Kind::Var { ty: target, linkage: Linkage(r.u32("variable linkage")?) },
+        encode::DATASEC => Kind::Datasec { size: third, vars: each(count, r, sec_var)? },
+        encode::FLOAT => Kind::Float { size: third },
+        _ => return Err(BtfError::UnknownKind { id: u32::try_from(id).unwrap_or(u32::MAX), kind }),
+    };
+    Ok(Type { name, kind })
+}
+
+/// Reads `count` items. Room is not set aside beforehand: a wrong count must not cost memory.
+fn each<T>(
+    count: u32,
+    r: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, Truncated>,
+) -> Result<Vec<T>, Truncated> {
+    (0..count).map(|_| read(r)).collect()
+}
+
+fn member(r: &mut Reader<'_>, bitfields: bool) -> Result<Member, Truncated> {
+    let (name, ty) = (StrOff(r.u32("member name")?), TypeId(r.u32("member type")?));
+    let offset = r.u32("member offset")?;
+    let (bit_offset, bit_size) = if bitfields { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
+    Ok(Member { name, ty, bit_offset, bit_size })
+}
+
+fn enum64_value(r: &mut Reader<'_>) -> Result<(StrOff, u64), Truncated> {
+    let name = StrOff(r.u32("enum name")?);
+    let (low, high) = (r.u32("enum value")?, r.u32("enum value")?);
+    Ok((name, u64::from(high) << 32 | u64::from(low)))
+}
+
+fn sec_var(r: &mut Reader<'_>) -> Result<SecVar, Truncated> {
+    Ok(SecVar {
+        var: TypeId(r.u32("section variable")?),
+        offset: r.u32("section variable offset")?,
+        size: r.u32("section variable size")?,
+    })
+}

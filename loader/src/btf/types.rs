@@ -1,0 +1,223 @@
+//! The type graph: types by number, and the strings their names stand in.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::bytes::{to_usize, until_nul};
+
+/// Number of a type; 0 is `void`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct TypeId(pub u32);
+
+/// Position of a string in the string section, in **bytes**; 0 is the empty string.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct StrOff(pub u32);
+
+/// All types of one object, by [`TypeId`], with `void` at 0.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Btf {
+    /// The types.
+    pub types: Vec<Type>,
+    /// The string section as it stands in the file.
+    pub strings: Vec<u8>,
+}
+
+/// One type.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Type {
+    /// Its name; 0 if it has none.
+    pub name: StrOff,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a type is. Source: `BTF_KIND_*`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Type 0.
+    Void,
+    /// An integer: size in **bytes**, and the kernel's word of encoding, bit offset and bit count.
+    Int {
+        /// Size in **bytes**.
+        size: u32,
+        /// `BTF_INT_ENCODING`, `_OFFSET` and `_BITS` in one word.
+        detail: u32,
+    },
+    /// A pointer.
+    Ptr(TypeId),
+    /// An array.
+    Array {
+        /// Type of an element.
+        element: TypeId,
+        /// Type of the index.
+        index: TypeId,
+        /// Number of elements.
+        len: u32,
+    },
+    /// A structure or a union.
+    Composite {
+        /// Whether it is a union.
+        union: bool,
+        /// Size in **bytes**.
+        size: u32,
+        /// The members, in order.
+        members: Vec<Member>,
+        /// `kind_flag`: some member is a bitfield.
+        bitfields: bool,
+    },
+    /// An enumeration of 32-bit values or less.
+    Enum {
+        /// Size in **bytes**.
+        size: u32,
+        /// `kind_flag`: the values are signed.
+        signed: bool,
+        /// Names and values.
+        values: Vec<(StrOff, u32)>,
+    },
+    /// An enumeration of 64-bit values. Since: Linux 6.0.
+    Enum64 {
+        /// Size in **bytes**.
+        size: u32,
+        /// `kind_flag`: the values are signed.
+        signed: bool,
+        /// Names and values.
+        values: Vec<(StrOff, u64)>,
+    },
+    /// A structure or union that is only declared.
+    Fwd {
+        /// Whether it is a union.
+        union: bool,
+    },
+    /// Another name for a type.
+    Typedef(TypeId),
+    /// `volatile`.
+    Volatile(TypeId),
+    /// `const`.
+    Const(TypeId),
+    /// `restrict`.
+    Restrict(TypeId),
+    /// A tag on a pointed-to type. Since: Linux 5.17.
+    TypeTag {
+        /// The type it is on.
+        target: TypeId,
+        /// `kind_flag`: a plain attribute rather than a tag. Since: Linux 6.15.
+        attribute: bool,
+    },
+    /// A tag on a declaration. Since: Linux 5.16.
+    DeclTag {
+        /// The declaration it is on.
+        target: TypeId,
+        /// Member or parameter number; -1 for the declaration itself.
+        component: i32,
+        /// `kind_flag`: a plain attribute rather than a tag. Since: Linux 6.15.
+        attribute: bool,
+    },
+    /// A function.
+    Func {
+        /// Its prototype.
+        proto: TypeId,
+        /// Who can see it.
+        linkage: Linkage,
+    },
+    /// A function's prototype.
+    FuncProto {
+        /// Type of what it returns.
+        ret: TypeId,
+        /// Its parameters.
+        params: Vec<Param>,
+    },
+    /// A variable.
+    Var {
+        /// Its type.
+        ty: TypeId,
+        /// Who can see it.
+        linkage: Linkage,
+    },
+    /// A section of variables. Since: Linux 5.2.
+    Datasec {
+        /// Size in **bytes**; clang leaves 0 and the loader fills it in.
+        size: u32,
+        /// The variables in it.
+        vars: Vec<SecVar>,
+    },
+    /// A floating-point number of `size` **bytes**. Since: Linux 5.13.
+    Float {
+        /// Size in **bytes**.
+        size: u32,
+    },
+}
+
+/// A member of a structure or union.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Its name.
+    pub name: StrOff,
+    /// Its type.
+    pub ty: TypeId,
+    /// Where it starts, in **bits**.
+    pub bit_offset: u32,
+    /// Width of a bitfield in **bits**; 0 if it is none.
+    pub bit_size: u32,
+}
+
+/// A parameter of a function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: StrOff,
+    /// Its type.
+    pub ty: TypeId,
+}
+
+/// A variable's place in a section.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SecVar {
+    /// The variable.
+    pub var: TypeId,
+    /// Where it starts, in **bytes** from the section's start.
+    pub offset: u32,
+    /// Its size in **bytes**.
+    pub size: u32,
+}
+
+/// Who can see a function or variable. Source: `enum btf_func_linkage`; other numbers are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Linkage(pub u32);
+
+impl TypeId {
+    /// The number as an index.
+    pub const fn index(self) -> usize {
+        to_usize(self.0)
+    }
+}
+
+impl Linkage {
+    /// `static`.
+    pub const STATIC: Self = Self(0);
+    /// Global. Since: Linux 5.6 for functions.
+    pub const GLOBAL: Self = Self(1);
+    /// Declared here, defined elsewhere.
+    pub const EXTERN: Self = Self(2);
+}
+
+impl Btf {
+    /// The type with this number.
+    pub fn get(&self, id: TypeId) -> Option<&Type> {
+        self.types.get(id.index())
+    }
+
+    /// What the type with this number is; `None` if there is no such type.
+    pub fn kind(&self, id: TypeId) -> Option<&Kind> {
+        self.get(id).map(|ty| &ty.kind)
+    }
+
+    /// The string at this position; empty if there is none.
+    pub fn string(&self, at: StrOff) -> String {
+        self.strings.get(to_usize(at.0)..).map(until_nul).unwrap_or_default()
+    }
+
+    /// Name of the type with this number; empty if it has none.
+    pub fn name(&self, id: TypeId) -> String {
+        self.get(id).map(|ty| self.string(ty.name)).unwrap_or_default()
+    }
+}

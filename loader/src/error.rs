@@ -1,0 +1,50 @@
+//! The sum of the rooms' errors, for callers who load in one go.
+
+use std::path::{Path, PathBuf};
+
+use crate::load::LoadError;
+use crate::spec::SpecError;
+use crate::sys::Errno;
+use crate::sys::tracefs::TraceError;
+
+/// Why an object file could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {path:?}: {errno}{}", hint(*errno))]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+    /// The file cannot be understood.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The object cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Trace output cannot be shown.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// Trace output ended.
+    #[error("cannot read trace output: {0}")]
+    TraceRead(Errno),
+}
+
+impl Error {
+    /// A file that could not be read.
+    pub fn open(path: &Path, error: &std::io::Error) -> Self {
+        Self::Open { path: path.to_path_buf(), errno: Errno::from_io(error) }
+    }
+}
+
+fn hint(errno: Errno) -> &'static str {
+    match errno.0 {
+        libc::ENOENT => " (there is no such file)",
+        libc::EISDIR => " (it is a directory)",
+        libc::EACCES => " (permission denied)",
+        _ => "",
+    }
+}

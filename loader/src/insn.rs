@@ -1,0 +1,184 @@
+//! One BPF instruction, and the two units in which code is measured: slots and bytes.
+//!
+//! The room knows the encoding (`struct bpf_insn`), not what an instruction is for. It imports nothing.
+
+use core::fmt;
+
+/// Position or number of 8-byte instruction **slots**. A 16-byte `ld_imm64` takes two.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct InsnIdx(pub u32);
+
+/// Position in **bytes** from the start of a section.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct ByteOff(pub u32);
+
+impl InsnIdx {
+    /// The slot at a byte position; `None` if that is not a multiple of 8.
+    pub const fn from_bytes(off: ByteOff) -> Option<Self> {
+        if off.0 % 8 == 0 { Some(Self(off.0 / 8)) } else { None }
+    }
+
+    /// The slot as an index into a slice of instructions.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// This position `by` slots later; `None` beyond `u32::MAX`.
+    pub fn plus(self, by: u32) -> Option<Self> {
+        self.0.checked_add(by).map(Self)
+    }
+
+    /// This position seen from `base`; `None` if it lies before it.
+    pub fn from_base(self, base: Self) -> Option<Self> {
+        self.0.checked_sub(base.0).map(Self)
+    }
+
+    /// The signed distance that a call or function address at `self` must carry to reach `to`.
+    ///
+    /// The kernel takes `target = slot + imm + 1`, so the `- 1` of every call lives here.
+    pub fn call_distance(self, to: Self) -> Option<i32> {
+        i32::try_from(i64::from(to.0).wrapping_sub(i64::from(self.0)).wrapping_sub(1)).ok()
+    }
+
+    /// The slot that a call at `self` carrying `imm` reaches, the reverse of [`Self::call_distance`].
+    pub fn call_target(self, imm: i32) -> Option<Self> {
+        let target = i64::from(self.0).checked_add(i64::from(imm))?.checked_add(1)?;
+        u32::try_from(target).ok().map(Self)
+    }
+}
+
+impl ByteOff {
+    /// Section offset of a slot; `None` beyond 4 GiB.
+    pub fn of_slot(slot: InsnIdx) -> Option<Self> {
+        slot.0.checked_mul(8).map(Self)
+    }
+}
+
+impl fmt::Display for InsnIdx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for ByteOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// One slot of BPF code. Source: `struct bpf_insn`, `include/uapi/linux/bpf.h`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Insn {
+    /// Operation: class in the low three bits.
+    pub code: u8,
+    /// Destination register, 0 to 15.
+    pub dst: u8,
+    /// Source register or pseudo source, 0 to 15.
+    pub src: u8,
+    /// Signed offset: jumps in slots, memory accesses in bytes.
+    pub off: i16,
+    /// Signed immediate.
+    pub imm: i32,
+}
+
+/// `BPF_LD | BPF_IMM | BPF_DW`: the first half of a 16-byte instruction.
+pub const LD_IMM64: u8 = 0x18;
+/// `BPF_JMP | BPF_CALL`.
+pub const CALL: u8 = 0x85;
+/// `BPF_JMP | BPF_EXIT`.
+pub const EXIT: u8 = 0x95;
+
+impl Insn {
+    /// Bytes of one slot.
+    pub const SIZE: usize = 8;
+
+    /// Decodes a little-endian slot.
+    pub const fn from_le(raw: [u8; 8]) -> Self {
+        let [code, regs, o0, o1, i0, i1, i2, i3] = raw;
+        Self {
+            code,
+            dst: regs & 0x0f,
+            src: regs >> 4,
+            off: i16::from_le_bytes([o0, o1]),
+            imm: i32::from_le_bytes([i0, i1, i2, i3]),
+        }
+    }
+
+    /// Decodes a big-endian slot, whose two register nibbles are exchanged as well.
+    pub const fn from_be(raw: [u8; 8]) -> Self {
+        let [code, regs, o0, o1, i0, i1, i2, i3] = raw;
+        Self {
+            code,
+            dst: regs >> 4,
+            src: regs & 0x0f,
+            off: i16::from_be_bytes([o0, o1]),
+            imm: i32::from_be_bytes([i0, i1, i2, i3]),
+        }
+    }
+
+    /// Encodes the slot for a kernel of this machine's byte order.
+    pub const fn to_native(self) -> [u8; 8] {
+        let off = self.off.to_ne_bytes();
+        let imm = self.imm.to_ne_bytes();
+        let regs = if cfg!(target_endian = "big") {
+            self.dst << 4 | self.src & 0x0f
+        } else {
+            self.src << 4 | self.dst & 0x0f
+        };
+        [self.code, regs, off[0], off[1], imm[0], imm[1], imm[2], imm[3]]
+    }
+
+    /// Whether this is the first half of a 16-byte `ld_imm64`.
+    pub const fn is_ld_imm64(self) -> bool {
+        self.code == LD_IMM64
+    }
+
+    /// Whether this calls something: a helper, a kfunc or a subprogram, as `src` says.
+    pub const fn is_call(self) -> bool {
+        self.code == CALL
+    }
+
+    /// The same slot with another pseudo source and immediate.
+    pub const fn with(self, src: u8, imm: i32) -> Self {
+        Self { src, imm, ..self }
+    }
+}
+
+impl fmt::Debug for Insn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x} r{} r{} {} {}", self.code, self.dst, self.src, self.off, self.imm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_byte_orders_give_the_same_instruction() {
+        let want = Insn { code: 0x61, dst: 2, src: 1, off: -4, imm: 0x0102_0304 };
+        assert_eq!(Insn::from_le([0x61, 0x12, 0xfc, 0xff, 4, 3, 2, 1]), want);
+        assert_eq!(Insn::from_be([0x61, 0x21, 0xff, 0xfc, 1, 2, 3, 4]), want);
+    }
+
+    #[test]
+    fn encoding_undoes_decoding() {
+        let raw = [0x18, 0x21, 1, 2, 3, 4, 5, 6];
+        let decode = if cfg!(target_endian = "big") { Insn::from_be } else { Insn::from_le };
+        assert_eq!(decode(raw).to_native(), raw);
+    }
+
+    #[test]
+    fn a_call_to_the_next_slot_carries_zero() {
+        assert_eq!(InsnIdx(4).call_distance(InsnIdx(5)), Some(0));
+        assert_eq!(InsnIdx(4).call_distance(InsnIdx(0)), Some(-5));
+        assert_eq!(InsnIdx(4).call_target(-5), Some(InsnIdx(0)));
+        assert_eq!(InsnIdx(4).call_target(-6), None);
+    }
+
+    #[test]
+    fn only_multiples_of_eight_are_slots() {
+        assert_eq!(InsnIdx::from_bytes(ByteOff(16)), Some(InsnIdx(2)));
+        assert_eq!(InsnIdx::from_bytes(ByteOff(12)), None);
+    }
+}

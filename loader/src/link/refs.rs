@@ -1,0 +1,117 @@
+//! References become distances (calls) or map numbers (maps and variables), each with a patch that says so.
+
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::{LinkError, Span};
+use crate::bytes::signed;
+use crate::insn::{Insn, InsnIdx};
+use crate::patch::{Patch, Reason};
+use crate::spec::{FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
+use crate::uapi::pseudo;
+
+/// What the code refers to, once it is resolved.
+pub(super) struct Resolved {
+    pub(super) patches: Vec<Patch>,
+    pub(super) map_refs: Vec<(InsnIdx, MapId)>,
+}
+
+/// Resolves every reference of the functions in `layout`, whose code stands in `insns`.
+pub(super) fn resolve(
+    spec: &ObjectSpec,
+    program: &str,
+    layout: &[Span],
+    insns: &mut [Insn],
+) -> Result<Resolved, LinkError> {
+    let starts: BTreeMap<FuncId, InsnIdx> = layout.iter().map(|span| (span.func, span.start)).collect();
+    let mut resolved = Resolved { patches: Vec::new(), map_refs: Vec::new() };
+    for span in layout {
+        let Some(function) = spec.function(span.func) else {
+            continue;
+        };
+        let ctx = Context { spec, program, function, span: *span };
+        if let Some(at) = function.core_relos.first() {
+            return Err(ctx.core_relo(*at));
+        }
+        for reloc in &function.relocs {
+            ctx.one(reloc, &starts, insns, &mut resolved)?;
+        }
+    }
+    Ok(resolved)
+}
+
+/// Where the reference stands that is being resolved.
+struct Context<'a> {
+    spec: &'a ObjectSpec,
+    program: &'a str,
+    function: &'a Function,
+    span: Span,
+}
+
+impl Context<'_> {
+    fn one(
+        &self,
+        reloc: &Reloc,
+        starts: &BTreeMap<FuncId, InsnIdx>,
+        insns: &mut [Insn],
+        resolved: &mut Resolved,
+    ) -> Result<(), LinkError> {
+        let half = || self.half_load(reloc.at);
+        let at = self.span.start.plus(reloc.at.0).ok_or_else(half)?;
+        let before = *insns.get(at.index()).ok_or_else(half)?;
+        let distance = |func: &FuncId| starts.get(func).and_then(|to| at.call_distance(*to)).ok_or_else(half);
+        let mut patch = |at: InsnIdx, after: Insn, reason: Reason| -> Result<(), LinkError> {
+            let slot = insns.get_mut(at.index()).ok_or_else(half)?;
+            resolved.patches.push(Patch { at, before: *slot, after, reason });
+            *slot = after;
+            Ok(())
+        };
+        match &reloc.target {
+            RelocTarget::Map(map) => {
+                let reason = Reason::Map { map: self.spec.map_name(*map).to_string() };
+                patch(at, before.with(pseudo::MAP_FD, 0), reason)?;
+                resolved.map_refs.push((at, *map));
+            }
+            RelocTarget::MapValue { map, offset } => {
+                let second = at.plus(1).ok_or_else(half)?;
+                let reason = Reason::MapValue { map: self.spec.map_name(*map).to_string(), offset: *offset };
+                patch(at, before.with(pseudo::MAP_VALUE, 0), reason.clone())?;
+                let upper = Insn { imm: signed(*offset), ..Insn::default() };
+                patch(second, upper, reason)?;
+                resolved.map_refs.push((at, *map));
+            }
+            RelocTarget::Call(func) => {
+                let reason = Reason::Call { callee: self.spec.function_name(*func).to_string() };
+                patch(at, before.with(pseudo::CALL, distance(func)?), reason)?;
+            }
+            RelocTarget::FunctionAddress(func) => {
+                let reason = Reason::FunctionAddress { callee: self.spec.function_name(*func).to_string() };
+                patch(at, before.with(pseudo::FUNC, distance(func)?), reason)?;
+            }
+            RelocTarget::Extern { name, .. } => {
+                return Err(LinkError::Extern {
+                    program: self.program.to_string(),
+                    function: self.function.name.clone(),
+                    at: reloc.at,
+                    symbol: name.clone(),
+                    line: self.spec.source_line(self.span.func, reloc.at),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn half_load(&self, at: InsnIdx) -> LinkError {
+        LinkError::HalfLoad { program: self.program.to_string(), function: self.function.name.clone(), at }
+    }
+
+    fn core_relo(&self, at: InsnIdx) -> LinkError {
+        LinkError::CoreRelo {
+            program: self.program.to_string(),
+            function: self.function.name.clone(),
+            at,
+            line: self.spec.source_line(self.span.func, at),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What can go wrong below the line, with all that is known about it.
+
+use crate::features::KernelVersion;
+use crate::plan::PlanError;
+use crate::sys::{Errno, Log};
+use crate::uapi::{MapType, ProgType};
+
+/// Why an object could not be loaded.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// No call was made: it cannot be loaded on this machine.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The kernel made no map.
+    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}", since(*.errno, ty.since()))]
+    MapCreate {
+        /// The map.
+        map: String,
+        /// Its type.
+        ty: MapType,
+        /// Bytes of a key.
+        key_size: u32,
+        /// Bytes of a value.
+        value_size: u32,
+        /// Most entries.
+        max_entries: u32,
+        /// Why.
+        errno: Errno,
+    },
+    /// The kernel did not take a map's initial value, or did not freeze it.
+    #[error("map {map:?}: {command} of its initial value failed: {errno}")]
+    MapData {
+        /// The map.
+        map: String,
+        /// The command of bpf(2).
+        command: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+    /// A map that something refers to was not made.
+    #[error("{what} needs map {map:?}, which could not be created")]
+    MapMissing {
+        /// What refers to it.
+        what: String,
+        /// The map.
+        map: String,
+    },
+    /// A step refers to something that no earlier step made: it failed, or the plan is not whole.
+    #[error("{what} is needed, but was not loaded")]
+    NotInPlan {
+        /// What is needed.
+        what: String,
+    },
+    /// The verifier or the kernel refused a program.
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", summary(log), since(*.errno, ty.since()))]
+    ProgLoad {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: String,
+        /// Its type.
+        ty: ProgType,
+        /// Why.
+        errno: Errno,
+        /// What the verifier wrote.
+        log: Log,
+    },
+    /// The kernel did not take an entry of a jump table or of a map of maps.
+    #[error("map {map:?}, key {key}: BPF_MAP_UPDATE_ELEM with {value:?} failed: {errno}")]
+    Slot {
+        /// The map.
+        map: String,
+        /// The key.
+        key: u32,
+        /// What was to stand there.
+        value: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// A slot does not hold what was put there.
+    #[error(
+        "map {map:?}, key {key}: holds id {found}, not id {expected} of {value:?}: somebody else changed it"
+    )]
+    SlotReadBack {
+        /// The map.
+        map: String,
+        /// The key.
+        key: u32,
+        /// What was put there.
+        value: String,
+        /// Its id.
+        expected: u32,
+        /// The id that stands there.
+        found: u32,
+    },
+    /// The kernel did not say what something is.
+    #[error("{what}: {command} failed: {errno}")]
+    Info {
+        /// What was asked about.
+        what: String,
+        /// The command of bpf(2).
+        command: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blame {
+    /// The object's, or the caller's.
+    Object,
+    /// The kernel refused what it could have done.
+    Kernel,
+    /// The caller lacks a privilege.
+    Privilege,
+    /// This kernel cannot do it.
+    OldKernel,
+}
+
+impl LoadError {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Plan(PlanError::Unsupported { .. }) => Blame::OldKernel,
+            Self::Plan(_) => Blame::Object,
+            Self::MapCreate { errno, .. }
+            | Self::MapData { errno, .. }
+            | Self::Slot { errno, .. }
+            | Self::Info { errno, .. } => of_errno(*errno),
+            // With a log it is the verifier that forbids something, not the caller who may not ask.
+            Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),
+            Self::ProgLoad { .. }
+            | Self::SlotReadBack { .. }
+            | Self::MapMissing { .. }
+            | Self::NotInPlan { .. } => Blame::Kernel,
+        }
+    }
+
+    /// What the verifier wrote, if it was it that refused.
+    pub fn log(&self) -> Option<&Log> {
+        if let Self::ProgLoad { log, .. } = self {
+            Some(log).filter(|log| !log.text.is_empty())
+        } else {
+            None
+        }
+    }
+
+    /// The errno, if a call failed.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::MapCreate { errno, .. }
+            | Self::MapData { errno, .. }
+            | Self::ProgLoad { errno, .. }
+            | Self::Slot { errno, .. }
+            | Self::Info { errno, .. } => Some(*errno),
+            Self::Plan(_) | Self::MapMissing { .. } | Self::NotInPlan { .. } | Self::SlotReadBack { .. } => {
+                None
+            }
+        }
+    }
+}
+
+fn of_errno(errno: Errno) -> Blame {
+    if errno == Errno::EPERM { Blame::Privilege } else { Blame::Kernel }
+}
+
+/// `EINVAL` without a word is what an old kernel says to a type that it does not know.
+fn since(errno: Errno, since: Option<&str>) -> String {
+    let running = crate::sys::host::kernel_version();
+    let newer = since.filter(|since| KernelVersion::parse(since) > running);
+    match newer {
+        Some(since) if errno == Errno::EINVAL => format!("; this type is in Linux since {since}"),
+        _ => String::new(),
+    }
+}
+
+/// The log in one line, for the error's text.
+fn summary(log: &Log) -> String {
+    log.summary().map(|line| format!(": {line}")).unwrap_or_default()
+}
+
+impl Log {
+    /// The verifier's last word: its last line that is not a count. For showing, never for deciding.
+    pub fn summary(&self) -> Option<&str> {
+        const COUNTS: &[&str] = &["processed ", "verification time", "stack depth", "; "];
+        let says = |line: &&str| !line.is_empty() && !COUNTS.iter().any(|count| line.starts_with(count));
+        self.text.lines().map(str::trim).rfind(says)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_of_a_log_is_no_count() {
+        let text = "0: (61) r2 = *(u32 *)(r1 +0)\ninvalid access to packet, off=0 size=1\n\
+                    processed 4 insns (limit 1000000)\n";
+        let log = Log { text: text.to_string(), truncated: false };
+        assert_eq!(log.summary(), Some("invalid access to packet, off=0 size=1"));
+        assert_eq!(Log::default().summary(), None);
+    }
+
+    #[test]
+    fn a_refusal_with_a_log_is_no_missing_privilege() {
+        let error = |text: &str| LoadError::ProgLoad {
+            program: "p".into(),
+            section: "xdp".into(),
+            ty: ProgType::XDP,
+            errno: Errno::EPERM,
+            log: Log { text: text.into(), truncated: false },
+        };
+        assert_eq!(error("").blame(), Blame::Privilege);
+        assert_eq!(error("R1 leaks addr\n").blame(), Blame::Kernel);
+    }
+}

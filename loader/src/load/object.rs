@@ -1,0 +1,133 @@
+//! What is in the kernel after a load: descriptors by name and by number.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::LoadError;
+use crate::plan::{FillSlot, SlotSource};
+use crate::spec::{MapId, ProgId};
+use crate::sys::{Handle, Kernel, MapInfo, ProgInfo};
+use crate::uapi::{AttachType, MapType, ProgType};
+
+/// A loaded object. Dropping it closes its descriptors; what is attached or pinned stays.
+#[derive(Debug)]
+pub struct LoadedObject {
+    /// Its maps, by [`MapId`]: `map_fd[]`.
+    pub maps: Vec<LoadedMap>,
+    /// Its programs in definition order; those that were not loaded are left out.
+    pub programs: Vec<LoadedProgram>,
+    /// Slots that were filled, each read back.
+    pub slots: Vec<FilledSlot>,
+}
+
+/// A map in the kernel.
+#[derive(Debug)]
+pub struct LoadedMap {
+    /// Its number: its index in `map_fd[]`.
+    pub id: MapId,
+    /// Its name in the object.
+    pub name: String,
+    /// What kind of map.
+    pub ty: MapType,
+    /// Its descriptor.
+    pub fd: OwnedFd,
+}
+
+/// A program in the kernel.
+#[derive(Debug)]
+pub struct LoadedProgram {
+    /// Its number: its index in `prog_fd[]`.
+    pub id: ProgId,
+    /// Its name in the object.
+    pub name: String,
+    /// Its section.
+    pub section: String,
+    /// Its type.
+    pub ty: ProgType,
+    /// Its expected attach type.
+    pub attach: AttachType,
+    /// Its descriptor.
+    pub fd: OwnedFd,
+}
+
+/// A slot of a jump table or map of maps that was filled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FilledSlot {
+    /// What was asked for.
+    pub fill: FillSlot,
+    /// Name of the map.
+    pub map: String,
+    /// Name of what stands there.
+    pub value: String,
+    /// Its **id** in the kernel, as read back from the slot. `None` before Linux 4.13, which cannot tell.
+    pub id: Option<u32>,
+}
+
+impl LoadedObject {
+    /// The map of this name.
+    pub fn map(&self, name: &str) -> Option<&LoadedMap> {
+        self.maps.iter().find(|map| map.name == name)
+    }
+
+    /// The program of this name.
+    pub fn program(&self, name: &str) -> Option<&LoadedProgram> {
+        self.programs.iter().find(|program| program.name == name)
+    }
+
+    /// The program with this number, if it was loaded.
+    pub fn program_by_id(&self, id: ProgId) -> Option<&LoadedProgram> {
+        self.programs.iter().find(|program| program.id == id)
+    }
+
+    /// Slots of jump tables whose source is `from`.
+    pub fn slots_from(&self, from: SlotSource) -> impl Iterator<Item = &FilledSlot> {
+        self.slots.iter().filter(move |slot| slot.fill.from == from)
+    }
+}
+
+impl LoadedMap {
+    /// Descriptor and name, to ask the kernel with.
+    pub fn handle(&self) -> Handle<'_> {
+        Handle { name: &self.name, fd: self.fd.as_fd() }
+    }
+
+    /// What the kernel says about it.
+    ///
+    /// # Errors
+    /// [`LoadError::Info`] with the errno. Since: Linux 4.13.
+    pub fn info(&self, kernel: &impl Kernel) -> Result<MapInfo, LoadError> {
+        let failed = |errno| info_failed("map", &self.name, errno);
+        kernel.map_info(self.handle()).map_err(failed)
+    }
+}
+
+impl LoadedProgram {
+    /// Descriptor and name, to ask the kernel with.
+    pub fn handle(&self) -> Handle<'_> {
+        Handle { name: &self.name, fd: self.fd.as_fd() }
+    }
+
+    /// What the kernel says about it.
+    ///
+    /// # Errors
+    /// [`LoadError::Info`] with the errno. Since: Linux 4.13.
+    pub fn info(&self, kernel: &impl Kernel) -> Result<ProgInfo, LoadError> {
+        let failed = |errno| info_failed("program", &self.name, errno);
+        kernel.prog_info(self.handle()).map_err(failed)
+    }
+}
+
+fn info_failed(what: &str, name: &str, errno: crate::sys::Errno) -> LoadError {
+    LoadError::Info { what: format!("{what} {name:?}"), command: "BPF_OBJ_GET_INFO_BY_FD", errno }
+}
+
+impl AsFd for LoadedMap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsFd for LoadedProgram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

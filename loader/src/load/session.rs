@@ -1,0 +1,317 @@
+//! A load under way: one method a step, and what the steps have made so far.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy};
+use crate::insn::InsnIdx;
+use crate::link::LinkedProgram;
+use crate::plan::{CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, SlotValue, Step};
+use crate::spec::{MapId, ObjectSpec, ProgId};
+use crate::sys::{
+    BtfLoad, Errno, Handle, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, ProgLoad,
+    ProgTypes, Reply,
+};
+use crate::uapi::UpdateFlags;
+
+/// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
+const LOG_SIZES: &[u32] = &[64 << 10, 1 << 20, 16 << 20, 64 << 20];
+
+/// A load under way. Dropping it undoes everything: descriptors are all there is.
+#[derive(Debug)]
+pub(super) struct Session<'p, 'k, K> {
+    plan: &'p LoadPlan<'p>,
+    kernel: &'k K,
+    log: LogPolicy,
+    btf: Option<OwnedFd>,
+    maps: BTreeMap<MapSlot, OwnedFd>,
+    programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
+    slots: Vec<FilledSlot>,
+}
+
+impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
+    pub(super) fn new(plan: &'p LoadPlan<'p>, kernel: &'k K, given: Given) -> Self {
+        Self {
+            plan,
+            kernel,
+            log: given.log,
+            btf: None,
+            maps: given.maps.into_iter().map(|(id, fd)| (MapSlot::Map(id), fd)).collect(),
+            programs: BTreeMap::new(),
+            slots: Vec::new(),
+        }
+    }
+
+    /// Makes the call of one step, and its fallback where the plan has one.
+    pub(super) fn step(&mut self, step: &Step) -> Result<(), LoadError> {
+        match step {
+            Step::LoadBtf(data) => self.load_btf(data),
+            Step::CreateMap(create) => {
+                let fd = self.create_map(create)?;
+                self.maps.insert(create.slot, fd);
+            }
+            Step::SetData(map) => self.set_data(*map)?,
+            Step::Freeze(map) => self.freeze(*map)?,
+            Step::LoadProgram(load) => {
+                let fd = self.load_program(load)?;
+                self.programs.insert(load.program, (load.clone(), fd));
+            }
+            Step::FillSlot(fill) => {
+                let filled = self.fill_slot(fill)?;
+                self.slots.push(filled);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was made, in the object's order.
+    pub(super) fn finish(self) -> LoadedObject {
+        let spec = &self.plan.object.spec;
+        let maps = self.maps.into_iter().filter_map(|(slot, fd)| match slot {
+            MapSlot::Map(id) => {
+                let map = spec.map(id)?;
+                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd })
+            }
+            MapSlot::Template(_) | MapSlot::Copy(..) => None,
+        });
+        let programs = self.programs.into_iter().filter_map(|(id, (load, fd))| {
+            let program = spec.program(id)?;
+            let (name, section) = (program.name.clone(), program.section.clone());
+            Some(LoadedProgram { id, name, section, ty: load.ty, attach: load.attach, fd })
+        });
+        LoadedObject { maps: maps.collect(), programs: programs.collect(), slots: self.slots }
+    }
+
+    /// The object.
+    pub(super) fn spec(&self) -> &'p ObjectSpec {
+        &self.plan.object.spec
+    }
+
+    /// The descriptor of a map that was made, with its name.
+    pub(super) fn map(&self, slot: MapSlot) -> Option<Handle<'_>> {
+        let (MapSlot::Map(id) | MapSlot::Template(id) | MapSlot::Copy(id, _)) = slot;
+        self.maps.get(&slot).map(|fd| Handle { name: self.spec().map_name(id), fd: fd.as_fd() })
+    }
+
+    /// The descriptor of a program that was loaded, with its name.
+    pub(super) fn program(&self, id: ProgId) -> Option<Handle<'_>> {
+        let (_, fd) = self.programs.get(&id)?;
+        Some(Handle { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
+    }
+
+    fn load_btf(&mut self, data: &[u8]) {
+        let request = BtfLoad { name: &self.spec().name, data, log: None };
+        // Types help people and the verifier; what cannot do without them says so when it is refused.
+        self.btf = self.kernel.btf_load(&request).fd.ok();
+    }
+
+    fn btf(&self) -> Option<Handle<'_>> {
+        self.btf.as_ref().map(|fd| Handle { name: &self.spec().name, fd: fd.as_fd() })
+    }
+
+    fn create_map(&self, create: &CreateMap) -> Result<OwnedFd, LoadError> {
+        let inner = match create.inner {
+            Some(slot) => Some(self.map(slot).ok_or_else(|| self.missing(&create.name, slot))?),
+            None => None,
+        };
+        let types = self.btf().zip(create.types).map(|(btf, (key, value))| MapTypes { btf, key, value });
+        let request = MapCreate {
+            name: &create.name,
+            kernel_name: &create.kernel_name,
+            ty: create.ty,
+            key_size: create.key_size,
+            value_size: create.value_size,
+            max_entries: create.max_entries,
+            flags: create.flags,
+            numa_node: create.numa_node,
+            map_extra: create.map_extra,
+            inner,
+            types,
+        };
+        let mut result = self.kernel.map_create(&request);
+        if result.is_err() && types.is_some() {
+            result = self.kernel.map_create(&MapCreate { types: None, ..request });
+        }
+        result.map_err(|errno| LoadError::MapCreate {
+            map: create.name.clone(),
+            ty: create.ty,
+            key_size: create.key_size,
+            value_size: create.value_size,
+            max_entries: create.max_entries,
+            errno,
+        })
+    }
+
+    fn missing(&self, name: &str, slot: MapSlot) -> LoadError {
+        let (MapSlot::Map(id) | MapSlot::Template(id) | MapSlot::Copy(id, _)) = slot;
+        LoadError::MapMissing { what: format!("{name:?}"), map: self.spec().map_name(id).to_string() }
+    }
+
+    /// A map that is to be filled, frozen or referred to.
+    fn made(&self, slot: MapSlot, what: &str) -> Result<Handle<'_>, LoadError> {
+        self.map(slot).ok_or_else(|| self.missing(what, slot))
+    }
+
+    fn set_data(&self, id: MapId) -> Result<(), LoadError> {
+        let map = self.made(MapSlot::Map(id), "initial data")?;
+        let data = self.spec().map(id).and_then(|map| map.data.as_deref()).unwrap_or_default();
+        let (key, value) = (&0u32.to_ne_bytes(), MapValue::Bytes(data));
+        let result = self.kernel.map_update(&MapUpdate { map, key, value, flags: UpdateFlags::empty() });
+        let failed =
+            |errno| LoadError::MapData { map: map.name.to_string(), command: "BPF_MAP_UPDATE_ELEM", errno };
+        result.map_err(failed)
+    }
+
+    fn freeze(&self, id: MapId) -> Result<(), LoadError> {
+        let map = self.made(MapSlot::Map(id), "initial data")?;
+        let failed =
+            |errno| LoadError::MapData { map: map.name.to_string(), command: "BPF_MAP_FREEZE", errno };
+        self.kernel.map_freeze(map).map_err(failed)
+    }
+
+    fn load_program(&self, load: &LoadProgram) -> Result<OwnedFd, LoadError> {
+        let (Some(linked), Some(program)) =
+            (self.plan.object.program(load.program), self.spec().program(load.program))
+        else {
+            return Err(LoadError::NotInPlan { what: format!("program {}", load.program.0) });
+        };
+        let maps = self.map_refs(load, linked, &program.name)?;
+        let infos = Infos::of(linked);
+        let info = self.btf().filter(|_| load.with_info && !infos.funcs.is_empty());
+        let request = ProgLoad {
+            name: &program.name,
+            kernel_name: &load.kernel_name,
+            ty: load.ty,
+            attach: load.attach,
+            flags: load.flags,
+            license: &self.spec().license,
+            kern_version: load.kern_version,
+            insns: &linked.insns,
+            maps: &maps,
+            info: info.map(|btf| ProgTypes { btf, funcs: &infos.funcs, lines: &infos.lines }),
+            log: None,
+        };
+        let Reply { fd, mut log } = self.kernel.prog_load(&request);
+        let mut errno = match fd {
+            Ok(fd) => return Ok(fd),
+            Err(errno) => errno,
+        };
+        let sizes = if self.log == LogPolicy::Whole { LOG_SIZES.len() } else { 1 };
+        for size in LOG_SIZES.iter().take(sizes) {
+            let reply = self
+                .kernel
+                .prog_load(&ProgLoad { log: Some(LogRequest { level: 1, size: *size }), ..request });
+            log = reply.log;
+            match reply.fd {
+                // Whatever was in the way before is gone: memory, or a signal.
+                Ok(fd) => return Ok(fd),
+                Err(Errno::ENOSPC) => {}
+                Err(with_log) => {
+                    errno = with_log;
+                    break;
+                }
+            }
+        }
+        Err(LoadError::ProgLoad {
+            program: program.name.clone(),
+            section: program.section.clone(),
+            ty: load.ty,
+            errno,
+            log,
+        })
+    }
+
+    fn map_refs(
+        &self,
+        load: &LoadProgram,
+        linked: &LinkedProgram,
+        program: &str,
+    ) -> Result<Vec<(InsnIdx, Handle<'_>)>, LoadError> {
+        let what = format!("program {program}");
+        let handle = |(at, id): &(InsnIdx, MapId)| {
+            let slot = match load.copies.get(id) {
+                Some(copy) => MapSlot::Copy(*id, *copy),
+                None => MapSlot::Map(*id),
+            };
+            Ok((*at, self.made(slot, &what)?))
+        };
+        linked.map_refs.iter().map(handle).collect()
+    }
+
+    fn fill_slot(&self, fill: &FillSlot) -> Result<FilledSlot, LoadError> {
+        let map = self.made(MapSlot::Map(fill.map), "a slot")?;
+        let value = match fill.value {
+            SlotValue::Map(id) => self.made(MapSlot::Map(id), "a slot")?,
+            SlotValue::Program(id) => {
+                let missing = || LoadError::NotInPlan { what: format!("program {}", id.0) };
+                self.program(id).ok_or_else(missing)?
+            }
+        };
+        let (name, wanted) = (|| map.name.to_string(), || value.name.to_string());
+        let failed = |errno| LoadError::Slot { map: name(), key: fill.key, value: wanted(), errno };
+        let request = MapUpdate {
+            map,
+            key: &fill.key.to_ne_bytes(),
+            value: MapValue::Handle(value),
+            flags: UpdateFlags::empty(),
+        };
+        self.kernel.map_update(&request).map_err(failed)?;
+        let id = self.read_back(fill, map, value)?;
+        Ok(FilledSlot { fill: *fill, map: name(), value: wanted(), id })
+    }
+
+    /// The article's asserts: a slot holds the **id** of what was put there, though a descriptor was given.
+    fn read_back(
+        &self,
+        fill: &FillSlot,
+        map: Handle<'_>,
+        value: Handle<'_>,
+    ) -> Result<Option<u32>, LoadError> {
+        let expected = match fill.value {
+            SlotValue::Program(_) => self.kernel.prog_info(value).map(|info| info.id),
+            SlotValue::Map(_) => self.kernel.map_info(value).map(|info| info.id),
+        };
+        let expected = match expected {
+            Ok(id) => id,
+            // Linux before 4.13 knows no ids.
+            Err(Errno::EINVAL) => return Ok(None),
+            Err(errno) => {
+                let what = format!("{:?}", value.name);
+                return Err(LoadError::Info { what, command: "BPF_OBJ_GET_INFO_BY_FD", errno });
+            }
+        };
+        let failed = |errno| LoadError::Info {
+            what: format!("map {:?}, key {}", map.name, fill.key),
+            command: "BPF_MAP_LOOKUP_ELEM",
+            errno,
+        };
+        let found = self.kernel.slot_id(map, fill.key).map_err(failed)?;
+        if found == expected {
+            return Ok(Some(found));
+        }
+        Err(LoadError::SlotReadBack {
+            map: map.name.to_string(),
+            key: fill.key,
+            value: value.name.to_string(),
+            expected,
+            found,
+        })
+    }
+}
+
+/// Function types and source lines as the kernel's records.
+struct Infos {
+    funcs: Vec<[u32; 2]>,
+    lines: Vec<[u32; 4]>,
+}
+
+impl Infos {
+    fn of(linked: &LinkedProgram) -> Self {
+        let line =
+            |(at, line): &(InsnIdx, crate::btf::LineInfo)| [at.0, line.file.0, line.line.0, line.line_col];
+        Self {
+            funcs: linked.func_info.iter().map(|(at, ty)| [at.0, ty.0]).collect(),
+            lines: linked.line_info.iter().map(line).collect(),
+        }
+    }
+}

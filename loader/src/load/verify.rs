@@ -1,0 +1,132 @@
+//! Tries every step of a plan and reports on each: what loads, and what does not and why.
+
+use std::time::{Duration, Instant};
+
+use super::session::Session;
+use super::{Given, LoadError};
+use crate::plan::{CreateMap, LoadPlan, LoadProgram, MapSlot, Step};
+use crate::spec::{MapId, ProgId};
+use crate::sys::{Handle, Kernel, MapInfo, ProgInfo};
+
+/// How a plan went.
+#[derive(Debug)]
+pub struct Report {
+    /// Maps, in order.
+    pub maps: Vec<MapReport>,
+    /// Programs, in definition order, also those that no call could load.
+    pub programs: Vec<ProgramReport>,
+    /// Slots that could not be filled.
+    pub slots: Vec<LoadError>,
+}
+
+/// How the creation of a map went.
+#[derive(Debug)]
+pub struct MapReport {
+    /// Its number.
+    pub id: MapId,
+    /// What was asked for.
+    pub create: CreateMap,
+    /// What the kernel says about it.
+    pub result: Result<MapInfo, LoadError>,
+}
+
+/// How the load of a program went.
+#[derive(Debug)]
+pub struct ProgramReport {
+    /// Its number.
+    pub id: ProgId,
+    /// What was asked for; `None` if no call could be made.
+    pub load: Option<LoadProgram>,
+    /// What the kernel says about it.
+    pub result: Result<ProgInfo, LoadError>,
+    /// Time that the kernel took.
+    pub took: Duration,
+}
+
+/// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
+pub fn verify<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Report {
+    let mut session = Session::new(plan, kernel, given);
+    let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new() };
+    for step in &plan.steps {
+        let start = Instant::now();
+        let result = session.step(step);
+        let took = start.elapsed();
+        match step {
+            Step::CreateMap(create) => report.map(create, result, &session, kernel),
+            Step::SetData(id) | Step::Freeze(id) => report.map_went_on(*id, result),
+            Step::LoadProgram(load) => {
+                let result = result.and_then(|()| program_info(&session, load.program, kernel));
+                report.programs.push(ProgramReport {
+                    id: load.program,
+                    load: Some(load.clone()),
+                    result,
+                    took,
+                });
+            }
+            Step::FillSlot(_) => report.slots.extend(result.err()),
+            Step::LoadBtf(_) => {}
+        }
+    }
+    let refused = plan.refused.iter().map(|(id, error)| ProgramReport {
+        id: *id,
+        load: None,
+        result: Err(error.clone().into()),
+        took: Duration::ZERO,
+    });
+    report.programs.extend(refused);
+    report.programs.sort_by_key(|program| program.id);
+    report
+}
+
+impl Report {
+    /// The first error, if anything failed.
+    pub fn first_error(&self) -> Option<&LoadError> {
+        let maps = self.maps.iter().filter_map(|map| map.result.as_ref().err());
+        let programs = self.programs.iter().filter_map(|program| program.result.as_ref().err());
+        maps.chain(programs).chain(&self.slots).next()
+    }
+
+    fn map<K: Kernel>(
+        &mut self,
+        create: &CreateMap,
+        result: Result<(), LoadError>,
+        session: &Session<'_, '_, K>,
+        kernel: &K,
+    ) {
+        // Templates and copies are our own doing; nobody asked about them.
+        let MapSlot::Map(id) = create.slot else {
+            return;
+        };
+        let result = result.and_then(|()| info("map", session.map(create.slot), |map| kernel.map_info(map)));
+        self.maps.push(MapReport { id, create: create.clone(), result });
+    }
+
+    fn map_went_on(&mut self, id: MapId, result: Result<(), LoadError>) {
+        let map = self.maps.iter_mut().rfind(|map| map.id == id && map.result.is_ok());
+        if let (Some(map), Err(error)) = (map, result) {
+            map.result = Err(error);
+        }
+    }
+}
+
+fn program_info<K: Kernel>(
+    session: &Session<'_, '_, K>,
+    id: ProgId,
+    kernel: &K,
+) -> Result<ProgInfo, LoadError> {
+    info("program", session.program(id), |program| kernel.prog_info(program))
+}
+
+fn info<T>(
+    what: &str,
+    handle: Option<Handle<'_>>,
+    ask: impl FnOnce(Handle<'_>) -> Result<T, crate::sys::Errno>,
+) -> Result<T, LoadError> {
+    let name = handle.map_or("?", |handle| handle.name);
+    let failed = |errno| LoadError::Info {
+        what: format!("{what} {name:?}"),
+        command: "BPF_OBJ_GET_INFO_BY_FD",
+        errno,
+    };
+    handle.map_or(Err(crate::sys::Errno::ENOENT), ask).map_err(failed)
+}

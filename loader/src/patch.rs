@@ -1,0 +1,102 @@
+//! What a stage changed in the code, and why.
+//!
+//! Every stage that rewrites instructions returns its [`Patch`]es. The law, held by tests: undoing them on the
+//! stage's output gives the stage's input.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::insn::{Insn, InsnIdx};
+
+/// One changed slot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Patch {
+    /// Which slot, counted from the start of the linked program.
+    pub at: InsnIdx,
+    /// What the compiler wrote.
+    pub before: Insn,
+    /// What stands there now.
+    pub after: Insn,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a slot was changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It refers to a map: the descriptor is put in when the map exists.
+    Map {
+        /// The map's name.
+        map: String,
+    },
+    /// It refers to a place in a map's value (a global variable).
+    MapValue {
+        /// The map's name.
+        map: String,
+        /// Where in the value, in **bytes**.
+        offset: u32,
+    },
+    /// It calls a subprogram.
+    Call {
+        /// The subprogram's name.
+        callee: String,
+    },
+    /// It takes the address of a subprogram.
+    FunctionAddress {
+        /// The subprogram's name.
+        callee: String,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map { map } => write!(f, "map {map}"),
+            Self::MapValue { map, offset } => write!(f, "value of map {map} at byte {offset}"),
+            Self::Call { callee } => write!(f, "call {callee}"),
+            Self::FunctionAddress { callee } => write!(f, "address of {callee}"),
+        }
+    }
+}
+
+/// Takes the changes back: the code as it was before the stages that made `patches`.
+///
+/// `None` if a patch does not describe the code, which would be a defect of the stage.
+pub fn undo(code: &[Insn], patches: &[Patch]) -> Option<Vec<Insn>> {
+    let mut code = code.to_vec();
+    for patch in patches.iter().rev() {
+        let slot = code.get_mut(patch.at.index())?;
+        if *slot != patch.after {
+            return None;
+        }
+        *slot = patch.before;
+    }
+    Some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    use super::*;
+
+    fn patch(before: Insn, after: Insn) -> Patch {
+        Patch { at: InsnIdx(0), before, after, reason: Reason::Map { map: "m".to_string() } }
+    }
+
+    #[test]
+    fn undo_takes_patches_back_last_first() {
+        let (a, b, c) = (Insn::default().with(0, 1), Insn::default().with(0, 2), Insn::default().with(0, 3));
+        assert_eq!(undo(&[c], &[patch(a, b), patch(b, c)]), Some(vec![a]));
+    }
+
+    #[test]
+    fn a_patch_that_does_not_fit_the_code_is_no_explanation() {
+        let (a, b) = (Insn::default().with(0, 1), Insn::default().with(0, 2));
+        assert_eq!(undo(&[a], &[patch(a, b)]), None);
+        assert_eq!(undo(&[], &[patch(a, b)]), None);
+    }
+}

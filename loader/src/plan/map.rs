@@ -1,0 +1,181 @@
+//! Which maps are created, how, and what they are filled with.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{CreateMap, MapSlot, Options, PlanError, Step};
+use crate::features::{Features, Machine};
+use crate::link::LinkedObject;
+use crate::spec::{Inner, MapId, MapOrigin, MapSpec};
+use crate::uapi::{MapFlags, MapType, kernel_name};
+
+/// Map types that take no types of keys and values: the kernel answers ENOTSUPP.
+///
+/// Source: libbpf `bpf_object__create_map`.
+const UNTYPED: &[MapType] = &[
+    MapType::PERF_EVENT_ARRAY,
+    MapType::CGROUP_ARRAY,
+    MapType::STACK_TRACE,
+    MapType::ARRAY_OF_MAPS,
+    MapType::HASH_OF_MAPS,
+    MapType::DEVMAP,
+    MapType::DEVMAP_HASH,
+    MapType::CPUMAP,
+    MapType::XSKMAP,
+    MapType::SOCKMAP,
+    MapType::SOCKHASH,
+    MapType::QUEUE,
+    MapType::STACK,
+    MapType::ARENA,
+];
+
+/// Appends the steps for all maps; `copies` says how many more of a jump table are needed.
+pub(super) fn steps(
+    object: &LinkedObject,
+    machine: &Machine,
+    options: &Options,
+    copies: &BTreeMap<MapId, u32>,
+    steps: &mut Vec<Step>,
+) -> Result<(), PlanError> {
+    for (at, spec) in object.spec.maps.iter().enumerate() {
+        let id = MapId::new(at);
+        if options.reused.contains(&id) {
+            continue;
+        }
+        if spec.origin == MapOrigin::Internal {
+            check_global_data(spec, machine)?;
+        }
+        if let Some(Inner::Template(template)) = &spec.inner {
+            steps.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
+        }
+        let map = create(spec, MapSlot::Map(id), inner(spec, id)?, machine);
+        for copy in 1..=copies.get(&id).copied().unwrap_or(0) {
+            steps.push(Step::CreateMap(CreateMap { slot: MapSlot::Copy(id, copy), ..map.clone() }));
+        }
+        steps.push(Step::CreateMap(map));
+        if spec.data.is_some() {
+            steps.push(Step::SetData(id));
+        }
+        if spec.frozen && machine.features.contains(Features::FROZEN_MAPS) {
+            steps.push(Step::Freeze(id));
+        }
+    }
+    Ok(())
+}
+
+fn check_global_data(spec: &MapSpec, machine: &Machine) -> Result<(), PlanError> {
+    let needed = Features::GLOBAL_DATA;
+    match needed.since() {
+        Some((since, feature)) if !machine.features.contains(needed) => Err(PlanError::Unsupported {
+            what: format!("section {:?}", spec.section),
+            feature,
+            since,
+            kernel: machine.kernel,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn inner(spec: &MapSpec, id: MapId) -> Result<Option<MapSlot>, PlanError> {
+    match &spec.inner {
+        Some(Inner::Template(_)) => Ok(Some(MapSlot::Template(id))),
+        Some(Inner::Like(other)) if *other < id => Ok(Some(MapSlot::Map(*other))),
+        Some(Inner::Like(other)) => Err(PlanError::InnerMap { map: spec.name.clone(), inner: other.0 }),
+        None if matches!(spec.ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS) => {
+            Err(PlanError::NoInnerMap { map: spec.name.clone(), ty: spec.ty })
+        }
+        None => Ok(None),
+    }
+}
+
+fn create(spec: &MapSpec, slot: MapSlot, inner: Option<MapSlot>, machine: &Machine) -> CreateMap {
+    let features = machine.features;
+    let mut flags = spec.flags;
+    if spec.origin == MapOrigin::Internal && !features.contains(Features::MMAPABLE_ARRAYS) {
+        flags.remove(MapFlags::MMAPABLE);
+    }
+    let typed = spec.key_type.0 != 0 || spec.value_type.0 != 0;
+    let takes_types = features.contains(Features::BTF) && !UNTYPED.contains(&spec.ty);
+    CreateMap {
+        slot,
+        name: spec.name.clone(),
+        kernel_name: if features.contains(Features::NAMES) { kernel_name(&spec.name) } else { String::new() },
+        ty: spec.ty,
+        key_size: spec.key_size,
+        value_size: spec.value_size,
+        max_entries: max_entries(spec, machine),
+        flags,
+        numa_node: spec.numa_node,
+        map_extra: spec.map_extra,
+        inner,
+        types: (typed && takes_types).then_some((spec.key_type, spec.value_type)),
+    }
+}
+
+/// What depends on the machine: one entry a CPU, and ring buffers of whole pages.
+///
+/// Source: libbpf `map_set_def_max_entries`, `adjust_ringbuf_sz`.
+fn max_entries(spec: &MapSpec, machine: &Machine) -> u32 {
+    match (spec.ty, spec.max_entries) {
+        (MapType::PERF_EVENT_ARRAY, 0) => machine.cpus,
+        (MapType::RINGBUF | MapType::USER_RINGBUF, bytes @ 1..) => {
+            bytes.max(machine.page_size).checked_next_power_of_two().unwrap_or(bytes)
+        }
+        (_, entries) => entries,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::btf::TypeId;
+    use crate::spec::Pinning;
+
+    fn spec(ty: MapType, max_entries: u32) -> MapSpec {
+        MapSpec {
+            name: "events".into(),
+            section: ".maps".into(),
+            origin: MapOrigin::Btf,
+            ty,
+            key_size: 0,
+            value_size: 0,
+            max_entries,
+            flags: MapFlags::empty(),
+            numa_node: 0,
+            map_extra: 0,
+            key_type: TypeId(0),
+            value_type: TypeId(0),
+            inner: None,
+            slots: Vec::new(),
+            data: None,
+            frozen: false,
+            pinning: Pinning::None,
+        }
+    }
+
+    #[test]
+    fn sizes_follow_the_machine() {
+        let machine = Machine { cpus: 6, ..Machine::NEWEST };
+        let entries = |ty, n| max_entries(&spec(ty, n), &machine);
+        assert_eq!(entries(MapType::PERF_EVENT_ARRAY, 0), 6);
+        assert_eq!(entries(MapType::PERF_EVENT_ARRAY, 2), 2);
+        assert_eq!(entries(MapType::RINGBUF, 4096), 4096);
+        assert_eq!(entries(MapType::RINGBUF, 5000), 8192);
+        assert_eq!(entries(MapType::RINGBUF, 1), 4096);
+        assert_eq!(entries(MapType::RINGBUF, 0), 0);
+        assert_eq!(entries(MapType::HASH, 5000), 5000);
+    }
+
+    #[test]
+    fn a_map_of_maps_must_say_what_is_inside() {
+        let outer = spec(MapType::ARRAY_OF_MAPS, 1);
+        assert!(matches!(inner(&outer, MapId(3)), Err(PlanError::NoInnerMap { .. })));
+        let outer = MapSpec { inner: Some(Inner::Like(MapId(3))), ..outer };
+        assert!(matches!(inner(&outer, MapId(3)), Err(PlanError::InnerMap { .. })));
+        assert_eq!(inner(&outer, MapId(4)), Ok(Some(MapSlot::Map(MapId(3)))));
+    }
+}

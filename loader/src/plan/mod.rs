@@ -1,0 +1,323 @@
+//! What is to be asked of the kernel, in which order, for this machine and these wishes.
+//!
+//! A [`LoadPlan`] is a list of steps; each step is one kernel call, or one with its fallback written beside it. Nothing
+//! is decided while it runs. Maps come first (legacy, `.maps`, internal), then programs, both in definition order,
+//! then the entries of jump tables, whose programs must exist.
+
+mod map;
+mod program;
+mod slots;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::btf::TypeId;
+use crate::features::{Features, Machine};
+use crate::link::{LinkError, LinkedObject};
+use crate::spec::{MapId, ProgId};
+use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
+
+/// The kernel calls that load an object.
+#[derive(Clone, Debug)]
+pub struct LoadPlan<'o> {
+    /// What is loaded.
+    pub object: &'o LinkedObject,
+    /// The calls, in order.
+    pub steps: Vec<Step>,
+    /// Programs that no call can load, and why.
+    pub refused: Vec<(ProgId, PlanError)>,
+}
+
+/// What the user wishes.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which programs to load.
+    pub select: Select,
+    /// Types of programs whose section does not say, or says something else.
+    pub types: BTreeMap<ProgId, ProgType>,
+    /// Type of the other programs whose section does not say.
+    pub default_type: Option<ProgType>,
+    /// Entries to put into jump tables besides those that the object gives.
+    pub slots: Vec<FillSlot>,
+    /// What to do with a jump table that programs of different kinds use.
+    pub mixed_tables: MixedTables,
+    /// Maps that are there already and are not created.
+    pub reused: BTreeSet<MapId>,
+}
+
+/// Which programs to load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Select {
+    /// Those whose section has no leading `?`.
+    #[default]
+    Autoload,
+    /// All.
+    All,
+}
+
+/// What to do with a jump table that programs of different kinds use: the kernel gives it to the first of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MixedTables {
+    /// Refuse, and name two of them.
+    #[default]
+    Refuse,
+    /// Create the table once for each kind. Good for checking programs, not for running them.
+    Copy,
+}
+
+/// One step.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// `BPF_BTF_LOAD` of these bytes. If the kernel refuses them, everything goes on without BTF.
+    LoadBtf(Vec<u8>),
+    /// `BPF_MAP_CREATE`. If the kernel refuses the types, it is asked again without them.
+    CreateMap(CreateMap),
+    /// `BPF_MAP_UPDATE_ELEM`: the initial value of an internal map.
+    SetData(MapId),
+    /// `BPF_MAP_FREEZE`: user space may only read it from now on.
+    Freeze(MapId),
+    /// `BPF_PROG_LOAD`. If the kernel refuses, it is asked again for the verifier's log.
+    LoadProgram(LoadProgram),
+    /// `BPF_MAP_UPDATE_ELEM` of a map of programs or maps.
+    FillSlot(FillSlot),
+}
+
+/// A map of this load: one of the object's, a template for inner maps, or a copy.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum MapSlot {
+    /// The object's map.
+    Map(MapId),
+    /// What the inner maps of this map look like; needed only while it is created.
+    Template(MapId),
+    /// Another copy of a jump table, for another kind of program.
+    Copy(MapId, u32),
+}
+
+/// Attributes of a map to create.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreateMap {
+    /// Which map.
+    pub slot: MapSlot,
+    /// Its name in messages.
+    pub name: String,
+    /// Its name in the kernel; empty where the kernel knows no names.
+    pub kernel_name: String,
+    /// What kind of map.
+    pub ty: MapType,
+    /// **Bytes** of a key.
+    pub key_size: u32,
+    /// **Bytes** of a value.
+    pub value_size: u32,
+    /// Most entries, in **elements**.
+    pub max_entries: u32,
+    /// Flags.
+    pub flags: MapFlags,
+    /// NUMA node, meant with [`MapFlags::NUMA_NODE`].
+    pub numa_node: u32,
+    /// What some types take besides.
+    pub map_extra: u64,
+    /// A map that looks like its inner maps.
+    pub inner: Option<MapSlot>,
+    /// Types of keys and values in the object's BTF, where the kernel takes them.
+    pub types: Option<(TypeId, TypeId)>,
+}
+
+/// Attributes of a program to load.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoadProgram {
+    /// Which program.
+    pub program: ProgId,
+    /// Its name in the kernel; empty where the kernel knows no names.
+    pub kernel_name: String,
+    /// Its type.
+    pub ty: ProgType,
+    /// Its expected attach type; 0 if none.
+    pub attach: AttachType,
+    /// Flags.
+    pub flags: ProgFlags,
+    /// The kernel version that it was built for; older kernels compare it for kprobes.
+    pub kern_version: u32,
+    /// Whether function types and source lines go with it.
+    pub with_info: bool,
+    /// Jump tables of which it uses a copy.
+    pub copies: BTreeMap<MapId, u32>,
+}
+
+/// An entry of a map of programs or of maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FillSlot {
+    /// The map.
+    pub map: MapId,
+    /// The key.
+    pub key: u32,
+    /// What to put there.
+    pub value: SlotValue,
+    /// Who says so.
+    pub from: SlotSource,
+}
+
+/// What to put into a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlotValue {
+    /// A program.
+    Program(ProgId),
+    /// A map.
+    Map(MapId),
+}
+
+/// Who says that a slot is to be filled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlotSource {
+    /// The user.
+    Given,
+    /// `.values` in the map's definition.
+    Values,
+    /// The program's section: `socket/N`, `ID/KEY`.
+    Section,
+    /// There was only one reading.
+    Inferred,
+}
+
+impl fmt::Display for SlotSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Given => "given",
+            Self::Values => "values",
+            Self::Section => "section",
+            Self::Inferred => "inferred",
+        })
+    }
+}
+
+/// Why an object, or one of its programs, cannot be loaded on this machine.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// It could not be linked.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The object's byte order is not the machine's.
+    #[error("the object is {0}-endian and this machine is not: compile with `clang -target {1}`")]
+    ForeignEndian(&'static str, &'static str),
+    /// Nobody says what type the program has.
+    #[error(
+        "program {program:?}: section {section:?} does not say its type: give it with --type {program}=TYPE"
+    )]
+    NoType {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: String,
+    },
+    /// It attaches to a kernel function or type, which must be looked up in the kernel's BTF first.
+    #[error(
+        "program {program:?}: section {section:?} needs the kernel's BTF to be loaded, which is not supported"
+    )]
+    NeedsKernelBtf {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: String,
+    },
+    /// This kernel lacks something that the object cannot do without.
+    #[error("{what} needs {feature}, in Linux since {}.{}; this is Linux {kernel}", since.0, since.1)]
+    Unsupported {
+        /// What needs it.
+        what: String,
+        /// What is missing.
+        feature: &'static str,
+        /// The version that brought it.
+        since: (u8, u8),
+        /// The running kernel.
+        kernel: crate::features::KernelVersion,
+    },
+    /// An inner map that does not exist, or stands behind its outer map.
+    #[error("map {map:?}: its inner maps are to look like map {inner}, which must be defined before it")]
+    InnerMap {
+        /// The outer map.
+        map: String,
+        /// The number that it gives.
+        inner: u32,
+    },
+    /// A map of maps that does not say what its inner maps look like.
+    #[error("map {map:?} is a {ty}, but does not say what its inner maps look like: define `values`")]
+    NoInnerMap {
+        /// The outer map.
+        map: String,
+        /// Its type.
+        ty: MapType,
+    },
+    /// A slot beyond the end of its table.
+    #[error("map {map:?}: key {key} is out of range, it has {max_entries} entries (0 to {})", .max_entries.saturating_sub(1))]
+    SlotRange {
+        /// The map.
+        map: String,
+        /// The key.
+        key: u32,
+        /// Its entries.
+        max_entries: u32,
+    },
+    /// A slot of something that is no jump table, or for a program that is not loaded.
+    #[error("map {map:?}, key {key}: {why}")]
+    Slot {
+        /// The map.
+        map: String,
+        /// The key.
+        key: u32,
+        /// What is wrong.
+        why: String,
+    },
+    /// Two kinds of program meet in one jump table, which the kernel refuses without a reason.
+    #[error(
+        "jump table {map:?} cannot hold both {first} and {second}: the kernel takes only programs of one type, attach type and frags setting"
+    )]
+    MixedTable {
+        /// The table.
+        map: String,
+        /// A program that uses it, with its kind.
+        first: String,
+        /// One of another kind.
+        second: String,
+    },
+}
+
+/// Decides which calls load the object.
+///
+/// # Errors
+/// [`PlanError`] if the object as a whole cannot be loaded. What concerns a single program stands in
+/// [`LoadPlan::refused`].
+pub fn plan<'o>(
+    object: &'o LinkedObject,
+    machine: &Machine,
+    options: &Options,
+) -> Result<LoadPlan<'o>, PlanError> {
+    program::check_endian(object)?;
+    let (mut programs, refused) = program::programs(object, machine, options);
+    let fills = slots::fills(object, options, &programs)?;
+    let copies = slots::separate_kinds(object, options, &mut programs, &fills)?;
+
+    let mut steps = Vec::new();
+    if let Some(btf) = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF)) {
+        steps.push(Step::LoadBtf(btf.encode()));
+    }
+    map::steps(object, machine, options, &copies, &mut steps)?;
+    steps.extend(programs.into_iter().map(Step::LoadProgram));
+    steps.extend(fills.into_iter().map(Step::FillSlot));
+    Ok(LoadPlan { object, steps, refused })
+}
+
+impl LoadPlan<'_> {
+    /// Programs that the plan loads, in definition order.
+    pub fn programs(&self) -> impl Iterator<Item = &LoadProgram> {
+        self.steps
+            .iter()
+            .filter_map(|step| if let Step::LoadProgram(load) = step { Some(load) } else { None })
+    }
+
+    /// Slots that the plan fills.
+    pub fn fills(&self) -> impl Iterator<Item = &FillSlot> {
+        self.steps.iter().filter_map(|step| if let Step::FillSlot(fill) = step { Some(fill) } else { None })
+    }
+}

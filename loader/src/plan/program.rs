@@ -1,0 +1,96 @@
+//! Which programs are loaded, and as what.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{LoadProgram, Options, PlanError, Select};
+use crate::bytes::Endian;
+use crate::features::{Features, Machine};
+use crate::link::LinkedObject;
+use crate::spec::section::SectionFlags;
+use crate::spec::{ProgId, ProgramSpec};
+use crate::uapi::{AttachType, ProgFlags, ProgType, kernel_name};
+
+/// Code of the other byte order can be looked at, not run.
+pub(super) fn check_endian(object: &LinkedObject) -> Result<(), PlanError> {
+    match object.spec.endian {
+        endian if endian == Endian::NATIVE => Ok(()),
+        Endian::Big => Err(PlanError::ForeignEndian("big", "bpfel")),
+        Endian::Little => Err(PlanError::ForeignEndian("little", "bpfeb")),
+    }
+}
+
+/// The programs to load in definition order, and those that cannot be.
+pub(super) fn programs(
+    object: &LinkedObject,
+    machine: &Machine,
+    options: &Options,
+) -> (Vec<LoadProgram>, Vec<(ProgId, PlanError)>) {
+    let (mut loads, mut refused) = (Vec::new(), Vec::new());
+    for (at, program) in object.spec.programs.iter().enumerate() {
+        let id = ProgId::new(at);
+        if options.select == Select::Autoload && !program.autoload {
+            continue;
+        }
+        match one(object, id, program, machine, options) {
+            Ok(load) => loads.push(load),
+            Err(error) => refused.push((id, error)),
+        }
+    }
+    (loads, refused)
+}
+
+fn one(
+    object: &LinkedObject,
+    id: ProgId,
+    program: &ProgramSpec,
+    machine: &Machine,
+    options: &Options,
+) -> Result<LoadProgram, PlanError> {
+    if let Some(Err(error)) = object.programs.get(id.index()) {
+        return Err(error.clone().into());
+    }
+    let features = machine.features;
+    let kind = &program.kind;
+    if kind.flags.contains(SectionFlags::ATTACH_BTF) || kind.ty == Some(ProgType::STRUCT_OPS) {
+        return Err(PlanError::NeedsKernelBtf {
+            program: program.name.clone(),
+            section: program.section.clone(),
+        });
+    }
+    let ty = options.types.get(&id).copied().or(kind.ty).or(options.default_type);
+    let Some(ty) = ty else {
+        return Err(PlanError::NoType { program: program.name.clone(), section: program.section.clone() });
+    };
+    let mut flags = ProgFlags::empty();
+    flags.set(ProgFlags::SLEEPABLE, kind.flags.contains(SectionFlags::SLEEPABLE));
+    flags.set(ProgFlags::XDP_HAS_FRAGS, kind.flags.contains(SectionFlags::XDP_FRAGS));
+    Ok(LoadProgram {
+        program: id,
+        kernel_name: if features.contains(Features::NAMES) {
+            kernel_name(&program.name)
+        } else {
+            String::new()
+        },
+        ty,
+        attach: attach_type(program, ty, features),
+        flags,
+        kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
+        with_info: features.contains(Features::FUNC_INFO),
+        copies: BTreeMap::new(),
+    })
+}
+
+/// All XDP programs that do not say otherwise expect to be attached as XDP: on Linux 6.18 and later, programs of one
+/// jump table must agree.
+fn attach_type(program: &ProgramSpec, ty: ProgType, features: Features) -> AttachType {
+    if !features.contains(Features::ATTACH_TYPE) {
+        return AttachType(0);
+    }
+    match (program.kind.ty, ty) {
+        (Some(said), ty) if said == ty => program.kind.attach,
+        (_, ProgType::XDP) => AttachType::XDP,
+        _ => AttachType(0),
+    }
+}

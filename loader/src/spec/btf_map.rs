@@ -1,0 +1,212 @@
+//! `SEC(".maps")`: a map as a C structure whose *type* is the definition.
+//!
+//! `__uint(max_entries, 100)` declares a pointer to an array of 100, `__type(key, u32)` a pointer to `u32`,
+//! `__array(values, ...)` an array of pointers. The bytes of the section are all zero; initialised `values` show as
+//! relocations.
+//!
+//! Source: libbpf `parse_btf_map_def`, `bpf_helpers.h`.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::{Inner, MapOrigin, MapSpec, Pinning, SpecError};
+use crate::btf::{Btf, Kind, Member, TypeId};
+use crate::uapi::{MapFlags, MapType};
+
+/// Name of the section.
+pub(super) const SECTION: &str = ".maps";
+
+/// A map of the section, with what is needed to find it and its slots again.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Where its variable stands, in **bytes** from the section's start.
+    pub(super) offset: u64,
+    /// Where its `values` begin, in **bytes** from the variable's start.
+    pub(super) values_at: Option<u64>,
+    pub(super) spec: MapSpec,
+}
+
+/// The section's maps, by offset.
+pub(super) fn maps(btf: &Btf) -> Result<Vec<Found>, SpecError> {
+    let section = btf.find(SECTION, |kind| matches!(kind, Kind::Datasec { .. }));
+    let Some(Kind::Datasec { vars, .. }) = section.and_then(|id| btf.kind(id)) else {
+        return Err(SpecError::MapsWithoutBtf);
+    };
+    let mut found = Vec::with_capacity(vars.len());
+    for var in vars {
+        let name = btf.name(var.var);
+        let Some(Kind::Var { ty, .. }) = btf.kind(var.var) else {
+            return Err(wrong(&name, "it is no variable"));
+        };
+        let (spec, values_at) = definition(btf, &name, *ty, Nesting::Outer)?;
+        found.push(Found { offset: u64::from(var.offset), values_at, spec });
+    }
+    found.sort_by_key(|map| map.offset);
+    Ok(found)
+}
+
+/// Whether a definition may itself hold a definition of inner maps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nesting {
+    Outer,
+    Inner,
+}
+
+fn wrong(map: &str, why: impl Into<String>) -> SpecError {
+    SpecError::MapDefinition { map: map.to_string(), why: why.into() }
+}
+
+fn definition(
+    btf: &Btf,
+    name: &str,
+    ty: TypeId,
+    nesting: Nesting,
+) -> Result<(MapSpec, Option<u64>), SpecError> {
+    let Some(Kind::Composite { union: false, members, .. }) = btf.resolved(ty) else {
+        return Err(wrong(name, "its type is no structure"));
+    };
+    let mut spec = empty(name);
+    let mut values_at = None;
+    for member in members {
+        let field = btf.string(member.name);
+        if field == "values" {
+            values_at = Some(u64::from(member.bit_offset / 8));
+        }
+        apply(btf, &mut spec, &field, member, nesting)?;
+    }
+    if spec.ty == MapType::UNSPEC {
+        return Err(wrong(name, "it has no `type`"));
+    }
+    Ok((spec, values_at))
+}
+
+fn empty(name: &str) -> MapSpec {
+    MapSpec {
+        name: name.to_string(),
+        section: SECTION.to_string(),
+        origin: MapOrigin::Btf,
+        ty: MapType::UNSPEC,
+        key_size: 0,
+        value_size: 0,
+        max_entries: 0,
+        flags: MapFlags::empty(),
+        numa_node: 0,
+        map_extra: 0,
+        key_type: TypeId(0),
+        value_type: TypeId(0),
+        inner: None,
+        slots: Vec::new(),
+        data: None,
+        frozen: false,
+        pinning: Pinning::None,
+    }
+}
+
+/// Puts one field of the definition into the map.
+fn apply(
+    btf: &Btf,
+    spec: &mut MapSpec,
+    field: &str,
+    member: &Member,
+    nesting: Nesting,
+) -> Result<(), SpecError> {
+    let name = spec.name.clone();
+    let number = || number(btf, member.ty).ok_or_else(|| wrong(&name, format!("`{field}` is no number")));
+    match field {
+        "type" => spec.ty = MapType(narrow(&name, field, number()?)?),
+        "max_entries" => spec.max_entries = narrow(&name, field, number()?)?,
+        "map_flags" => spec.flags |= MapFlags::from_bits_retain(narrow(&name, field, number()?)?),
+        "numa_node" => {
+            spec.numa_node = narrow(&name, field, number()?)?;
+            spec.flags |= MapFlags::NUMA_NODE;
+        }
+        "map_extra" => spec.map_extra = number()?,
+        "key_size" => spec.key_size = size(&name, field, spec.key_size, narrow(&name, field, number()?)?)?,
+        "value_size" => {
+            spec.value_size = size(&name, field, spec.value_size, narrow(&name, field, number()?)?)?
+        }
+        "key" => {
+            let (ty, bytes) = pointee(btf, &name, field, member.ty)?;
+            spec.key_size = size(&name, field, spec.key_size, bytes)?;
+            spec.key_type = ty;
+        }
+        "value" => {
+            let (ty, bytes) = pointee(btf, &name, field, member.ty)?;
+            spec.value_size = size(&name, field, spec.value_size, bytes)?;
+            spec.value_type = ty;
+        }
+        "pinning" => {
+            spec.pinning = match number()? {
+                0 => Pinning::None,
+                1 => Pinning::ByName,
+                other => {
+                    return Err(wrong(&name, format!("`pinning` {other} is neither 0 (no) nor 1 (by name)")));
+                }
+            }
+        }
+        "values" if nesting == Nesting::Inner => return Err(wrong(&name, "inner maps cannot hold maps")),
+        "values" => values(btf, spec, member)?,
+        _ => return Err(wrong(&name, format!("`{field}` is no field of a map definition"))),
+    }
+    Ok(())
+}
+
+/// `values`: what the entries look like, for maps of maps and of programs.
+fn values(btf: &Btf, spec: &mut MapSpec, member: &Member) -> Result<(), SpecError> {
+    let name = spec.name.clone();
+    let element = match btf.resolved(member.ty) {
+        Some(Kind::Array { element, .. }) => btf.resolved(*element),
+        _ => None,
+    };
+    let Some(Kind::Ptr(target)) = element else {
+        return Err(wrong(&name, "`values` is no array of pointers"));
+    };
+    // An entry is a descriptor when it is written and an id when it is read: 4 bytes.
+    spec.value_size = size(&name, "values", spec.value_size, 4)?;
+    match btf.resolved(*target) {
+        Some(Kind::FuncProto { .. }) => Ok(()),
+        Some(Kind::Composite { .. }) => {
+            let (inner, _) = definition(btf, &format!("{name}.inner"), *target, Nesting::Inner)?;
+            spec.inner = Some(Inner::Template(Box::new(inner)));
+            Ok(())
+        }
+        _ => Err(wrong(&name, "`values` points neither to maps nor to functions")),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "few of the many kinds are numbers")]
+/// A number: `int (*field)[N]`, or an enumeration with one value (`__ulong`).
+fn number(btf: &Btf, ty: TypeId) -> Option<u64> {
+    match btf.resolved(ty)? {
+        Kind::Ptr(to) => match btf.resolved(*to)? {
+            Kind::Array { len, .. } => Some(u64::from(*len)),
+            _ => None,
+        },
+        Kind::Enum { values, .. } => values.first().map(|(_, value)| u64::from(*value)),
+        Kind::Enum64 { values, .. } => values.first().map(|(_, value)| *value),
+        _ => None,
+    }
+}
+
+fn narrow(map: &str, field: &str, value: u64) -> Result<u32, SpecError> {
+    u32::try_from(value).map_err(|_too_large| wrong(map, format!("`{field}` {value} does not fit 32 bits")))
+}
+
+/// The type that a field points to, and the size of its values in **bytes**.
+fn pointee(btf: &Btf, map: &str, field: &str, ty: TypeId) -> Result<(TypeId, u32), SpecError> {
+    let Some(Kind::Ptr(to)) = btf.resolved(ty) else {
+        return Err(wrong(map, format!("`{field}` is no pointer to a type")));
+    };
+    let size = btf.size_of(*to).ok_or_else(|| wrong(map, format!("`{field}` has a type without a size")))?;
+    Ok((*to, size))
+}
+
+/// A size may be given twice (`key` and `key_size`), but then it must be the same.
+fn size(map: &str, field: &str, before: u32, now: u32) -> Result<u32, SpecError> {
+    if before != 0 && before != now {
+        return Err(wrong(map, format!("`{field}` says {now} bytes, an earlier field {before}")));
+    }
+    Ok(now)
+}

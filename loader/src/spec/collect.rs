@@ -1,0 +1,254 @@
+//! From the ELF view to the object's meaning: `collect` asks the other files of this room in turn.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::function::{self, Place, holds_code};
+use super::reloc::{self, Directory};
+use super::{
+    FuncId, Function, MapId, MapSpec, ObjectSpec, ProgramSpec, RelocTarget, Slot, SlotTarget, SpecError,
+    btf_fixup, btf_map, data, legacy_map, section,
+};
+use crate::btf::{Btf, BtfExt};
+use crate::bytes::{Reader, until_nul};
+use crate::elf::{self, ElfObject, SectionIdx};
+use crate::insn::InsnIdx;
+
+/// The section whose functions are subprograms.
+const TEXT: &str = ".text";
+
+/// Reads everything that an object defines. `name` is the object's name: its file name up to the first dot.
+///
+/// # Errors
+/// [`SpecError`]: the first thing that cannot be understood, and where it stands.
+pub fn collect(elf: &ElfObject<'_>, name: &str) -> Result<ObjectSpec, SpecError> {
+    let places = function::find(elf)?;
+    let (btf, ext) = types(elf, &places)?;
+    let mut dir = Directory::default();
+    for (at, place) in places.iter().enumerate() {
+        dir.functions.insert((place.section, u64::from(place.start)), FuncId::new(at));
+    }
+    let maps = maps(elf, name, btf.as_ref(), &mut dir)?;
+    let functions = functions(elf, &dir, &places, &ext)?;
+    let programs = programs(elf, &places, &functions);
+    Ok(ObjectSpec {
+        name: name.to_string(),
+        endian: elf.endian,
+        license: license(elf),
+        version: version(elf)?,
+        maps,
+        functions,
+        programs,
+        btf,
+    })
+}
+
+fn types(elf: &ElfObject<'_>, places: &[Place]) -> Result<(Option<Btf>, BtfExt), SpecError> {
+    let Some(section) = elf.section_named(".BTF").filter(|s| !s.data.is_empty()) else {
+        return Ok((None, BtfExt::default()));
+    };
+    let mut btf = Btf::parse(section.data, elf.endian)?;
+    let ext = match elf.section_named(".BTF.ext").filter(|s| !s.data.is_empty()) {
+        Some(section) => BtfExt::parse(section.data, elf.endian, &btf)?,
+        None => BtfExt::default(),
+    };
+    btf_fixup::apply(&mut btf, elf, places);
+    Ok((Some(btf), ext))
+}
+
+/// All maps in the order of `map_fd[]`.
+fn maps(
+    elf: &ElfObject<'_>,
+    object: &str,
+    btf: Option<&Btf>,
+    dir: &mut Directory,
+) -> Result<Vec<MapSpec>, SpecError> {
+    let mut maps: Vec<MapSpec> = Vec::new();
+    for section in elf.sections.iter().filter(|s| s.name == legacy_map::SECTION) {
+        for (offset, map) in legacy_map::maps(elf, section)? {
+            dir.maps.insert((section.idx, offset), MapId::new(maps.len()));
+            maps.push(map);
+        }
+    }
+    if let Some(section) = elf.section_named(btf_map::SECTION).filter(|s| s.size > 0) {
+        let first = maps.len();
+        let found = btf_map::maps(btf.ok_or(SpecError::MapsWithoutBtf)?)?;
+        for (at, map) in found.iter().enumerate() {
+            dir.maps.insert((section.idx, map.offset), MapId::new(first.saturating_add(at)));
+        }
+        let slots = slots(elf, dir, section, &found)?;
+        maps.extend(found.into_iter().zip(slots).map(|(map, slots)| MapSpec { slots, ..map.spec }));
+    }
+    for section in &elf.sections {
+        if let Some(map) = data::map(section, object, btf)? {
+            dir.data.insert(section.idx, MapId::new(maps.len()));
+            maps.push(map);
+        }
+    }
+    Ok(maps)
+}
+
+/// What the object puts into its maps of maps and of programs: relocations in their `values`.
+fn slots(
+    elf: &ElfObject<'_>,
+    dir: &Directory,
+    section: &elf::Section<'_>,
+    maps: &[btf_map::Found],
+) -> Result<Vec<Vec<Slot>>, SpecError> {
+    let mut slots: Vec<Vec<Slot>> = maps.iter().map(|_| Vec::new()).collect();
+    for raw in &section.relocs {
+        let symbol = elf.symbol(raw.symbol);
+        let wrong = |why: &str| SpecError::Relocation {
+            section: section.name.to_string(),
+            function: None,
+            offset: raw.offset,
+            symbol: symbol.map(|s| s.name.to_string()).unwrap_or_default(),
+            why: why.to_string(),
+        };
+        let map = maps.partition_point(|map| map.offset <= raw.offset).checked_sub(1);
+        let Some((map, list)) = map.and_then(|at| Some((maps.get(at)?, slots.get_mut(at)?))) else {
+            return Err(wrong("it belongs to no map"));
+        };
+        let values_at = map.values_at.and_then(|at| map.offset.checked_add(at));
+        let bytes = values_at.and_then(|at| raw.offset.checked_sub(at)).filter(|bytes| bytes % 8 == 0);
+        let Some(key) = bytes.and_then(|bytes| u32::try_from(bytes / 8).ok()) else {
+            return Err(wrong("it points to no entry of `values`"));
+        };
+        let place = symbol.and_then(|s| match s.place {
+            elf::Place::Section(section) => Some((section, s.value.checked_add_signed(raw.addend)?)),
+            elf::Place::Undefined | elf::Place::Elsewhere => None,
+        });
+        let target = match place {
+            Some(at) if dir.functions.contains_key(&at) => {
+                dir.functions.get(&at).copied().map(SlotTarget::Program)
+            }
+            Some(at) => dir.maps.get(&at).copied().map(SlotTarget::Map),
+            None => None,
+        };
+        list.push(Slot { key, target: target.ok_or_else(|| wrong("it is neither a map nor a function"))? });
+    }
+    Ok(slots)
+}
+
+fn functions(
+    elf: &ElfObject<'_>,
+    dir: &Directory,
+    places: &[Place],
+    ext: &BtfExt,
+) -> Result<Vec<Function>, SpecError> {
+    let mut functions = Vec::with_capacity(places.len());
+    for place in places {
+        let Some(section) = elf.section(place.section) else {
+            continue;
+        };
+        let insns = function::code(section, place, elf.endian);
+        let relocs = reloc::references(elf, dir, section, place, &insns)?;
+        let position = |at: crate::insn::ByteOff| InsnIdx(at.0.saturating_sub(place.start) / 8);
+        functions.push(Function {
+            name: place.name.clone(),
+            section: section.name.to_string(),
+            offset: place.offset(),
+            ty: inside(&ext.funcs, section.name, place, |f| f.at.0)
+                .find(|f| f.at == place.offset())
+                .map(|f| f.ty),
+            lines: inside(&ext.lines, section.name, place, |l| l.at.0)
+                .map(|l| (position(l.at), *l))
+                .collect(),
+            core_relos: inside(&ext.core_relos, section.name, place, |at| at.0)
+                .map(|at| position(*at))
+                .collect(),
+            insns,
+            relocs,
+        });
+    }
+    unclaimed_relocations(elf, places)?;
+    Ok(functions)
+}
+
+/// The records that lie in a function; they stand by offset.
+fn inside<'e, T>(
+    records: &'e BTreeMap<String, Vec<T>>,
+    section: &str,
+    place: &Place,
+    at: impl Fn(&T) -> u32 + 'e,
+) -> impl Iterator<Item = &'e T> {
+    let all = records.get(section).map(Vec::as_slice).unwrap_or_default();
+    let from = all.partition_point(|r| at(r) < place.start);
+    let (_, rest) = all.split_at_checked(from).unwrap_or((&[], all));
+    let to = rest.partition_point(|r| at(r) < place.end);
+    rest.iter().take(to)
+}
+
+/// A relocation of a code section that lies in no function would be lost in silence.
+fn unclaimed_relocations(elf: &ElfObject<'_>, places: &[Place]) -> Result<(), SpecError> {
+    let mut by_section: BTreeMap<SectionIdx, Vec<&Place>> = BTreeMap::new();
+    for place in places {
+        by_section.entry(place.section).or_default().push(place);
+    }
+    for section in elf.sections.iter().filter(|s| holds_code(s)) {
+        let functions = by_section.get(&section.idx).map(Vec::as_slice).unwrap_or_default();
+        for raw in &section.relocs {
+            let before = functions.partition_point(|f| u64::from(f.start) <= raw.offset);
+            let function = before.checked_sub(1).and_then(|at| functions.get(at));
+            if !function.is_some_and(|f| f.contains(raw.offset)) {
+                return Err(SpecError::Relocation {
+                    section: section.name.to_string(),
+                    function: None,
+                    offset: raw.offset,
+                    symbol: elf.symbol(raw.symbol).map(|s| s.name.to_string()).unwrap_or_default(),
+                    why: "no function stands there".to_string(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which functions are entry programs.
+///
+/// A function of a named section is one, unless it is static and somebody calls it. Functions of `.text` are
+/// subprograms; only in an object whose other sections hold no code are they programs (without a type).
+fn programs(elf: &ElfObject<'_>, places: &[Place], functions: &[Function]) -> Vec<ProgramSpec> {
+    let relocs = functions.iter().flat_map(|f| &f.relocs);
+    let used: BTreeSet<FuncId> = relocs
+        .filter_map(|r| match r.target {
+            RelocTarget::Call(func) | RelocTarget::FunctionAddress(func) => Some(func),
+            RelocTarget::Map(_) | RelocTarget::MapValue { .. } | RelocTarget::Extern { .. } => None,
+        })
+        .collect();
+    let only_text = elf.sections.iter().all(|s| !holds_code(s) || s.name == TEXT);
+    let ids = (0..functions.len()).map(FuncId::new);
+    let entries = ids.zip(functions).zip(places).filter(|((id, function), place)| {
+        let called = used.contains(id);
+        if function.section == TEXT { only_text && !called } else { place.global || !called }
+    });
+    entries
+        .map(|((func, function), _)| ProgramSpec {
+            name: function.name.clone(),
+            section: function.section.clone(),
+            func,
+            kind: section::classify(&function.section),
+            autoload: !function.section.starts_with('?'),
+        })
+        .collect()
+}
+
+fn license(elf: &ElfObject<'_>) -> String {
+    elf.section_named("license").map(|s| until_nul(s.data)).unwrap_or_default()
+}
+
+fn version(elf: &ElfObject<'_>) -> Result<Option<u32>, SpecError> {
+    let Some(section) = elf.section_named("version") else {
+        return Ok(None);
+    };
+    let wrong_size = |_| SpecError::SectionSize {
+        section: section.name.to_string(),
+        size: section.size,
+        expected: "but a kernel version has 4",
+    };
+    if section.data.len() != 4 {
+        return Err(wrong_size(()));
+    }
+    Reader::new(section.data, elf.endian).u32("version").map(Some).map_err(|_truncated| wrong_size(()))
+}

@@ -1,0 +1,373 @@
+//! What an object file *means*: maps, functions, programs, and the references between them.
+//!
+//! [`collect`] turns the ELF view into an [`ObjectSpec`], which is owned, complete and the same on every machine:
+//! nothing here knows a descriptor, a kernel version or a file. Maps, functions and programs stand in definition
+//! order, and refer to each other by number.
+
+mod btf_fixup;
+mod btf_map;
+mod collect;
+mod data;
+mod function;
+mod legacy_map;
+mod reloc;
+pub mod section;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::btf::{Btf, BtfError, LineInfo, TypeId};
+use crate::bytes::Endian;
+use crate::elf::ElfError;
+use crate::insn::{ByteOff, Insn, InsnIdx};
+use crate::uapi::{MapFlags, MapType};
+
+pub use collect::collect;
+pub use section::{SectionMatch, SectionRule, SlotHint};
+
+/// Number of a map in [`ObjectSpec::maps`]: its index in `map_fd[]`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MapId(pub u32);
+
+/// Number of a function in [`ObjectSpec::functions`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FuncId(pub u32);
+
+/// Number of a program in [`ObjectSpec::programs`]: its index in `prog_fd[]`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ProgId(pub u32);
+
+macro_rules! index_of {
+    ($($id:ident),*) => {$(
+        impl $id {
+            /// The number as an index.
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+
+            /// The number of the item at this index. An object cannot hold more than 32 bits count.
+            pub fn new(index: usize) -> Self {
+                Self(u32::try_from(index).unwrap_or(u32::MAX))
+            }
+        }
+    )*};
+}
+index_of!(MapId, FuncId, ProgId);
+
+/// Everything an object file defines.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ObjectSpec {
+    /// The object's name: its file name up to the first dot.
+    pub name: String,
+    /// Byte order of its code.
+    pub endian: Endian,
+    /// What its section `license` says; empty without one.
+    pub license: String,
+    /// What its section `version` says (a kernel version code), if it has one.
+    pub version: Option<u32>,
+    /// Maps: `SEC("maps")` by offset, then `.maps`, then the internal ones by section.
+    pub maps: Vec<MapSpec>,
+    /// All functions, by section and offset: entry programs and subprograms.
+    pub functions: Vec<Function>,
+    /// Entry programs, by section and offset.
+    pub programs: Vec<ProgramSpec>,
+    /// Types, with sizes, offsets and linkage filled in as the kernel wants them.
+    pub btf: Option<Btf>,
+}
+
+/// A map as the object defines it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MapSpec {
+    /// Its name: the C variable's, or `OBJECT.SECTION` for an internal map.
+    pub name: String,
+    /// The section that defines it.
+    pub section: String,
+    /// How it is defined.
+    pub origin: MapOrigin,
+    /// What kind of map.
+    pub ty: MapType,
+    /// Size of a key in **bytes**.
+    pub key_size: u32,
+    /// Size of a value in **bytes**.
+    pub value_size: u32,
+    /// Most entries, in **elements**.
+    pub max_entries: u32,
+    /// Flags of `BPF_MAP_CREATE`.
+    pub flags: MapFlags,
+    /// NUMA node to allocate on, meant if [`MapFlags::NUMA_NODE`] is set.
+    pub numa_node: u32,
+    /// What some map types take besides. Since: Linux 5.16.
+    pub map_extra: u64,
+    /// Type of a key; 0 if unknown.
+    pub key_type: TypeId,
+    /// Type of a value; 0 if unknown.
+    pub value_type: TypeId,
+    /// For a map of maps: what the inner ones look like.
+    pub inner: Option<Inner>,
+    /// Contents that the object gives, filled in when everything is loaded.
+    pub slots: Vec<Slot>,
+    /// What the value under key 0 starts with; `None` leaves it zero.
+    pub data: Option<Vec<u8>>,
+    /// Whether user space, too, may only read it once it is filled. Since: Linux 5.2.
+    pub frozen: bool,
+    /// Where it wants to be pinned.
+    pub pinning: Pinning,
+}
+
+/// How a map is defined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MapOrigin {
+    /// `SEC("maps")`: a structure of numbers, of this many **bytes**, with this meaning.
+    Legacy(u32, MapDialect),
+    /// `SEC(".maps")`: a structure whose BTF is the definition.
+    Btf,
+    /// A section of global variables.
+    Internal,
+}
+
+/// What the words behind the fifth of a legacy definition mean.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MapDialect {
+    /// The kernel's samples: `inner_map_idx`, `numa_node`.
+    Samples,
+}
+
+/// What the inner maps of a map of maps look like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Inner {
+    /// Like this other map of the object (legacy `inner_map_idx`).
+    Like(MapId),
+    /// Like this template, which is no map itself.
+    Template(Box<MapSpec>),
+}
+
+/// One entry that the object itself gives to a map of programs or of maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// The key.
+    pub key: u32,
+    /// What stands there.
+    pub target: SlotTarget,
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlotTarget {
+    /// A program, by its function.
+    Program(FuncId),
+    /// A map.
+    Map(MapId),
+}
+
+/// Where a map wants to be pinned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Pinning {
+    /// Nowhere.
+    #[default]
+    None,
+    /// `LIBBPF_PIN_BY_NAME`: under its name in the pin directory.
+    ByName,
+}
+
+/// A function: the code between two function symbols.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// The section it stands in.
+    pub section: String,
+    /// Where it starts in the section, in **bytes**.
+    pub offset: ByteOff,
+    /// Its code, as the compiler wrote it.
+    pub insns: Vec<Insn>,
+    /// What its instructions refer to, by position.
+    pub relocs: Vec<Reloc>,
+    /// Its `BTF_KIND_FUNC`, if the object says.
+    pub ty: Option<TypeId>,
+    /// Its source lines, by position.
+    pub lines: Vec<(InsnIdx, LineInfo)>,
+    /// Slots that must be adjusted to the target kernel's types (CO-RE).
+    pub core_relos: Vec<InsnIdx>,
+}
+
+/// A reference from an instruction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reloc {
+    /// The instruction, counted from the function's start.
+    pub at: InsnIdx,
+    /// What it refers to.
+    pub target: RelocTarget,
+}
+
+/// What an instruction refers to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RelocTarget {
+    /// A map.
+    Map(MapId),
+    /// A place in a map's value: a global variable.
+    MapValue {
+        /// The map.
+        map: MapId,
+        /// Where in the value, in **bytes**.
+        offset: u32,
+    },
+    /// A subprogram that is called.
+    Call(FuncId),
+    /// A subprogram whose address is taken.
+    FunctionAddress(FuncId),
+    /// Something that is defined outside of the object.
+    Extern {
+        /// Its name.
+        name: String,
+        /// Whether the object can do without it.
+        weak: bool,
+    },
+}
+
+/// An entry program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProgramSpec {
+    /// Its name: the function's.
+    pub name: String,
+    /// Its section, with a leading `?` if it has one.
+    pub section: String,
+    /// Its code.
+    pub func: FuncId,
+    /// What the section's name says about it.
+    pub kind: SectionMatch,
+    /// Whether it is loaded without being asked for: the section has no leading `?`.
+    pub autoload: bool,
+}
+
+impl ObjectSpec {
+    /// The map with this number.
+    pub fn map(&self, id: MapId) -> Option<&MapSpec> {
+        self.maps.get(id.index())
+    }
+
+    /// The function with this number.
+    pub fn function(&self, id: FuncId) -> Option<&Function> {
+        self.functions.get(id.index())
+    }
+
+    /// The program with this number.
+    pub fn program(&self, id: ProgId) -> Option<&ProgramSpec> {
+        self.programs.get(id.index())
+    }
+
+    /// Name of the map with this number.
+    pub fn map_name(&self, id: MapId) -> &str {
+        self.map(id).map_or("?", |m| &m.name)
+    }
+
+    /// Name of the function with this number.
+    pub fn function_name(&self, id: FuncId) -> &str {
+        self.function(id).map_or("?", |f| &f.name)
+    }
+
+    /// The source line that made an instruction of a function: `file:line: text`.
+    pub fn source_line(&self, func: FuncId, at: InsnIdx) -> Option<String> {
+        let (_, line) = self.function(func)?.lines.iter().rev().find(|(start, _)| *start <= at)?;
+        let btf = self.btf.as_ref()?;
+        let (file, text) = (btf.string(line.file), btf.string(line.line));
+        Some(alloc::format!("{file}:{}: {}", line.number(), text.trim()))
+    }
+}
+
+/// Why an object's meaning cannot be told.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// It is no BPF object file.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// Its BTF is damaged, and something needs it.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// A section of code is not made of whole instructions.
+    #[error("section {section:?}: {size} bytes of code are no whole number of 8-byte instructions")]
+    CodeSize {
+        /// The section.
+        section: String,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A function reaches beyond its section, or starts in the middle of an instruction.
+    #[error(
+        "function {function:?} at {offset} of section {section:?} does not lie on instructions of that section"
+    )]
+    FunctionRange {
+        /// The section.
+        section: String,
+        /// The function.
+        function: String,
+        /// Where it starts, in bytes.
+        offset: u64,
+    },
+    /// A section's size makes no sense.
+    #[error("section {section:?} has {size} bytes, {expected}")]
+    SectionSize {
+        /// The section.
+        section: String,
+        /// Its size in bytes.
+        size: u64,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A legacy map definition of a size that no dialect has.
+    #[error("map {map:?}: a definition of {size} bytes in SEC(\"maps\"); 16, 20, 24 and 28 bytes are known")]
+    MapDefinitionSize {
+        /// The map.
+        map: String,
+        /// The definition's size in bytes.
+        size: u64,
+    },
+    /// Words behind the known fields of a legacy map definition are not zero.
+    #[error(
+        "map {map:?}: a definition of {size} bytes whose words behind byte 28 are not zero: an unknown dialect"
+    )]
+    MapDefinitionTail {
+        /// The map.
+        map: String,
+        /// The definition's size in bytes.
+        size: u64,
+    },
+    /// A map definition in `.maps` that cannot be understood.
+    #[error("map {map:?} in section \".maps\": {why}")]
+    MapDefinition {
+        /// The map.
+        map: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// `SEC(".maps")` without BTF.
+    #[error("section \".maps\" needs BTF to be understood, and the object has none: compile with -g")]
+    MapsWithoutBtf,
+    /// A relocation that cannot be understood.
+    #[error("section {section:?}, byte {offset:#x}{}: relocation against {symbol:?}: {why}", in_function(.function))]
+    Relocation {
+        /// The section of code.
+        section: String,
+        /// The function, where known.
+        function: Option<String>,
+        /// Where, in bytes from the section's start.
+        offset: u64,
+        /// The symbol it refers to.
+        symbol: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A call inside a section that leads to no function.
+    #[error("function {function:?}, instruction {at}: a call to where no function starts")]
+    CallToNowhere {
+        /// The calling function.
+        function: String,
+        /// The call, from the function's start.
+        at: InsnIdx,
+    },
+}
+
+fn in_function(function: &Option<String>) -> String {
+    function.as_ref().map(|name| alloc::format!(" (function {name:?})")).unwrap_or_default()
+}

@@ -1,0 +1,155 @@
+//! The arguments of bpf(2), one structure a command, laid out as the kernel reads them.
+//!
+//! The kernel takes any size: bytes it does not know must be zero, bytes it is not given count as zero. So each
+//! structure ends with the last field that this crate sets.
+//!
+//! Source: `union bpf_attr`, `include/uapi/linux/bpf.h`. Layouts are checked below, by the compiler.
+#![expect(unsafe_code, reason = "promises about layouts")]
+
+use std::mem::{offset_of, size_of};
+
+/// Arguments of one command of bpf(2).
+///
+/// # Safety
+/// `repr(C)`, without padding, laid out as the command's part of `union bpf_attr`; `COMMAND` is that command.
+pub(super) unsafe trait Attr {
+    /// Source: `enum bpf_cmd`.
+    const COMMAND: libc::c_int;
+}
+
+macro_rules! attr {
+    ($(#[$doc:meta])* $name:ident = $command:literal, $size:literal { $($field:ident: $ty:ty,)* } $($at:ident @ $offset:literal)*) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Default)]
+        pub(super) struct $name {
+            $(pub(super) $field: $ty,)*
+        }
+
+        const _: () = assert!(size_of::<$name>() == $size);
+        const _: () = assert!($size == 0 $(+ size_of::<$ty>())*, "padding");
+        $(const _: () = assert!(offset_of!($name, $at) == $offset);)*
+
+        // SAFETY: repr(C); size, absence of padding and the offsets that matter are asserted above.
+        unsafe impl Attr for $name {
+            const COMMAND: libc::c_int = $command;
+        }
+    };
+}
+
+attr! {
+    /// `BPF_MAP_CREATE`.
+    MapCreate = 0, 72 {
+        map_type: u32, key_size: u32, value_size: u32, max_entries: u32, map_flags: u32, inner_map_fd: u32,
+        numa_node: u32, map_name: [u8; 16], map_ifindex: u32, btf_fd: u32, btf_key_type_id: u32,
+        btf_value_type_id: u32, btf_vmlinux_value_type_id: u32, map_extra: u64,
+    }
+    map_name @ 28 btf_fd @ 48 map_extra @ 64
+}
+
+attr! {
+    /// `BPF_MAP_LOOKUP_ELEM`.
+    MapLookup = 1, 32 { map_fd: u32, reserved: u32, key: u64, value: u64, flags: u64, }
+    key @ 8 value @ 16 flags @ 24
+}
+
+attr! {
+    /// `BPF_MAP_UPDATE_ELEM`.
+    MapUpdate = 2, 32 { map_fd: u32, reserved: u32, key: u64, value: u64, flags: u64, }
+    key @ 8 value @ 16 flags @ 24
+}
+
+attr! {
+    /// `BPF_MAP_FREEZE`.
+    MapFreeze = 22, 4 { map_fd: u32, }
+}
+
+attr! {
+    /// `BPF_PROG_LOAD`.
+    ProgLoad = 5, 144 {
+        prog_type: u32, insn_cnt: u32, insns: u64, license: u64, log_level: u32, log_size: u32, log_buf: u64,
+        kern_version: u32, prog_flags: u32, prog_name: [u8; 16], prog_ifindex: u32, expected_attach_type: u32,
+        prog_btf_fd: u32, func_info_rec_size: u32, func_info: u64, func_info_cnt: u32, line_info_rec_size: u32,
+        line_info: u64, line_info_cnt: u32, attach_btf_id: u32, attach_btf_obj_fd: u32, core_relo_cnt: u32,
+        fd_array: u64, core_relos: u64, core_relo_rec_size: u32, log_true_size: u32,
+    }
+    log_buf @ 32 prog_name @ 48 expected_attach_type @ 68 func_info @ 80 line_info @ 96 fd_array @ 120 log_true_size @ 140
+}
+
+attr! {
+    /// `BPF_BTF_LOAD`.
+    BtfLoad = 18, 32 {
+        btf: u64, btf_log_buf: u64, btf_size: u32, btf_log_size: u32, btf_log_level: u32, btf_log_true_size: u32,
+    }
+    btf_size @ 16
+}
+
+attr! {
+    /// `BPF_OBJ_GET_INFO_BY_FD`.
+    Info = 15, 16 { bpf_fd: u32, info_len: u32, info: u64, }
+    info @ 8
+}
+
+attr! {
+    /// `BPF_PROG_GET_FD_BY_ID`.
+    ProgById = 13, 12 { id: u32, next_id: u32, open_flags: u32, }
+}
+
+attr! {
+    /// `BPF_MAP_GET_FD_BY_ID`.
+    MapById = 14, 12 { id: u32, next_id: u32, open_flags: u32, }
+}
+
+/// A structure that `BPF_OBJ_GET_INFO_BY_FD` fills in.
+///
+/// # Safety
+/// `repr(C)`, without padding, valid for any bytes.
+pub(super) unsafe trait InfoStruct: Default {}
+
+/// Source: `struct bpf_map_info`, up to `map_flags` and `name`.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct MapInfo {
+    pub(super) ty: u32,
+    pub(super) id: u32,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    pub(super) max_entries: u32,
+    pub(super) map_flags: u32,
+    pub(super) name: [u8; 16],
+}
+const _: () = assert!(size_of::<MapInfo>() == 40 && offset_of!(MapInfo, name) == 24);
+// SAFETY: integers only, asserted to be without padding.
+unsafe impl InfoStruct for MapInfo {}
+
+/// Source: `struct bpf_prog_info`, up to `verified_insns`.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct ProgInfo {
+    pub(super) ty: u32,
+    pub(super) id: u32,
+    pub(super) tag: [u8; 8],
+    pub(super) jited_prog_len: u32,
+    pub(super) xlated_prog_len: u32,
+    pub(super) jited_prog_insns: u64,
+    pub(super) xlated_prog_insns: u64,
+    pub(super) load_time: u64,
+    pub(super) created_by_uid: u32,
+    pub(super) nr_map_ids: u32,
+    pub(super) map_ids: u64,
+    pub(super) name: [u8; 16],
+    /// `ifindex` to `nr_prog_tags`, which this crate does not ask for.
+    pub(super) unused: [u64; 13],
+    pub(super) prog_tags: u64,
+    pub(super) run_time_ns: u64,
+    pub(super) run_cnt: u64,
+    pub(super) recursion_misses: u64,
+    pub(super) verified_insns: u32,
+    pub(super) attach_btf_obj_id: u32,
+}
+const _: () = assert!(offset_of!(ProgInfo, map_ids) == 56 && offset_of!(ProgInfo, name) == 64);
+const _: () =
+    assert!(offset_of!(ProgInfo, run_time_ns) == 192 && offset_of!(ProgInfo, verified_insns) == 216);
+const _: () = assert!(size_of::<ProgInfo>() == 224);
+// SAFETY: integers only; 224 bytes are the sum of the fields.
+unsafe impl InfoStruct for ProgInfo {}

@@ -1,0 +1,277 @@
+//! The running kernel: bpf(2) itself. One of the files where `unsafe` lives.
+//!
+//! Pointers in a request come from slices that the caller's request borrows for the whole call, so the kernel reads and
+//! writes live memory of the stated length.
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::ffi::CString;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::attr::{self, Attr, InfoStruct};
+use super::{
+    BtfLoad, Errno, Handle, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, ProgInfo,
+    ProgLoad, Reply,
+};
+use crate::bytes::{unsigned, until_nul};
+use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
+
+/// The running kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Linux;
+
+/// How often a load is repeated that a signal interrupted. Source: libbpf `sys_bpf_prog_load`.
+const ATTEMPTS: usize = 5;
+
+impl Kernel for Linux {
+    fn btf_load(&self, request: &BtfLoad<'_>) -> Reply {
+        let mut log = LogBuffer::new(request.log);
+        let mut attr = attr::BtfLoad {
+            btf: address(request.data),
+            btf_log_buf: log.address(),
+            btf_size: len32(request.data),
+            btf_log_size: log.size(),
+            btf_log_level: request.log.map_or(0, |log| log.level),
+            btf_log_true_size: 0,
+        };
+        let fd = bpf_fd(&mut attr);
+        Reply { log: log.take(&fd), fd }
+    }
+
+    fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
+        let mut attr = attr::MapCreate {
+            map_type: request.ty.0,
+            key_size: request.key_size,
+            value_size: request.value_size,
+            max_entries: request.max_entries,
+            map_flags: request.flags.bits(),
+            inner_map_fd: request.inner.map_or(0, raw),
+            numa_node: request.numa_node,
+            map_name: name(request.kernel_name),
+            btf_fd: request.types.map_or(0, |types| raw(types.btf)),
+            btf_key_type_id: request.types.map_or(0, |types| types.key.0),
+            btf_value_type_id: request.types.map_or(0, |types| types.value.0),
+            map_extra: request.map_extra,
+            ..attr::MapCreate::default()
+        };
+        bpf_fd(&mut attr)
+    }
+
+    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
+        let value = match request.value {
+            MapValue::Bytes(bytes) => bytes.to_vec(),
+            MapValue::Handle(handle) => handle.fd.as_raw_fd().to_ne_bytes().to_vec(),
+        };
+        let mut attr = attr::MapUpdate {
+            map_fd: raw(request.map),
+            reserved: 0,
+            key: address(request.key),
+            value: address(&value),
+            flags: request.flags.bits(),
+        };
+        bpf(&mut attr).map(drop)
+    }
+
+    fn map_lookup(&self, map: Handle<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+        let mut value = vec![0; value_size];
+        let mut attr = attr::MapLookup {
+            map_fd: raw(map),
+            reserved: 0,
+            key: address(key),
+            value: value.as_mut_ptr() as u64,
+            flags: 0,
+        };
+        bpf(&mut attr)?;
+        Ok(value)
+    }
+
+    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
+        let value = self.map_lookup(map, &key.to_ne_bytes(), 4)?;
+        value.try_into().map(u32::from_ne_bytes).map_err(|_wrong_length| Errno::EINVAL)
+    }
+
+    fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
+        bpf(&mut attr::MapFreeze { map_fd: raw(map) }).map(drop)
+    }
+
+    fn prog_load(&self, request: &ProgLoad<'_>) -> Reply {
+        let mut log = LogBuffer::new(request.log);
+        let Ok(license) = CString::new(request.license) else {
+            return Reply { fd: Err(Errno::EINVAL), log: Log::default() };
+        };
+        let insns = code(request);
+        let (funcs, lines) = request.info.map_or((&[][..], &[][..]), |info| (info.funcs, info.lines));
+        let mut attr = attr::ProgLoad {
+            prog_type: request.ty.0,
+            insn_cnt: len32(request.insns),
+            insns: address(&insns),
+            license: license.as_ptr() as u64,
+            log_level: request.log.map_or(0, |log| log.level),
+            log_size: log.size(),
+            log_buf: log.address(),
+            kern_version: request.kern_version,
+            prog_flags: request.flags.bits(),
+            prog_name: name(request.kernel_name),
+            expected_attach_type: request.attach.0,
+            prog_btf_fd: request.info.map_or(0, |info| raw(info.btf)),
+            func_info_rec_size: record_size(funcs),
+            func_info: address(funcs),
+            func_info_cnt: len32(funcs),
+            line_info_rec_size: record_size(lines),
+            line_info: address(lines),
+            line_info_cnt: len32(lines),
+            ..attr::ProgLoad::default()
+        };
+        let fd = bpf_fd(&mut attr);
+        Reply { log: log.take(&fd), fd }
+    }
+
+    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
+        let mut info = attr::MapInfo::default();
+        info_by_fd(map, &mut info)?;
+        Ok(MapInfo {
+            id: info.id,
+            name: until_nul(&info.name),
+            ty: MapType(info.ty),
+            key_size: info.key_size,
+            value_size: info.value_size,
+            max_entries: info.max_entries,
+            flags: MapFlags::from_bits_retain(info.map_flags),
+        })
+    }
+
+    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
+        let mut info = attr::ProgInfo::default();
+        info_by_fd(program, &mut info)?;
+        let mut map_ids = vec![0u32; crate::bytes::to_usize(info.nr_map_ids)];
+        if !map_ids.is_empty() {
+            // Asked again with room for the ids; the rest is the same.
+            info = attr::ProgInfo { nr_map_ids: info.nr_map_ids, ..attr::ProgInfo::default() };
+            info.map_ids = map_ids.as_mut_ptr() as u64;
+            info_by_fd(program, &mut info)?;
+            map_ids.truncate(crate::bytes::to_usize(info.nr_map_ids));
+        }
+        Ok(ProgInfo {
+            id: info.id,
+            name: until_nul(&info.name),
+            ty: ProgType(info.ty),
+            tag: info.tag,
+            load_time: info.load_time,
+            uid: info.created_by_uid,
+            verified_insns: info.verified_insns,
+            map_ids,
+        })
+    }
+
+    fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
+        bpf_fd(&mut attr::MapById { id, ..attr::MapById::default() })
+    }
+
+    fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
+        bpf_fd(&mut attr::ProgById { id, ..attr::ProgById::default() })
+    }
+}
+
+/// The code as bytes, with the maps' descriptors in their places: the only moment when they are there.
+fn code(request: &ProgLoad<'_>) -> Vec<[u8; 8]> {
+    let mut insns = request.insns.to_vec();
+    for (at, map) in request.maps {
+        if let Some(slot) = insns.get_mut(at.index()) {
+            slot.imm = map.fd.as_raw_fd();
+        }
+    }
+    insns.iter().map(|insn| insn.to_native()).collect()
+}
+
+fn bpf<A: Attr>(attr: &mut A) -> Result<RawFd, Errno> {
+    let mut attempts = ATTEMPTS;
+    loop {
+        // SAFETY: `A: Attr` fixes layout and size; addresses in it come from live slices of the stated length.
+        let result =
+            unsafe { libc::syscall(libc::SYS_bpf, A::COMMAND, std::ptr::from_mut(attr), size_of::<A>()) };
+        if result >= 0 {
+            return RawFd::try_from(result).map_err(|_too_large| Errno::EINVAL);
+        }
+        attempts = attempts.saturating_sub(1);
+        let errno = Errno::last();
+        // The verifier gives up with EAGAIN when a signal is pending; the call is worth repeating.
+        if errno != Errno::EAGAIN || attempts == 0 {
+            return Err(errno);
+        }
+    }
+}
+
+/// A command that returns a new descriptor.
+fn bpf_fd<A: Attr>(attr: &mut A) -> Result<OwnedFd, Errno> {
+    let fd = bpf(attr)?;
+    // SAFETY: the kernel has just made this descriptor for us and nobody else knows it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    if fd.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(fd);
+    }
+    // A process with closed standard streams gets their numbers. 0 means "none" in many fields, so move away.
+    // SAFETY: duplicates an open descriptor into one that the new owner alone knows.
+    let moved = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
+    if moved < 0 {
+        return Err(Errno::last());
+    }
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
+fn info_by_fd<I: InfoStruct>(handle: Handle<'_>, info: &mut I) -> Result<(), Errno> {
+    let mut attr = attr::Info {
+        bpf_fd: raw(handle),
+        info_len: u32::try_from(size_of::<I>()).unwrap_or(0),
+        info: std::ptr::from_mut(info) as u64,
+    };
+    bpf(&mut attr).map(drop)
+}
+
+fn raw(handle: Handle<'_>) -> u32 {
+    unsigned(handle.fd.as_raw_fd())
+}
+
+/// Where a slice stands; 0, which means "none", for an empty one.
+fn address<T>(slice: &[T]) -> u64 {
+    if slice.is_empty() { 0 } else { slice.as_ptr() as u64 }
+}
+
+fn len32<T>(slice: &[T]) -> u32 {
+    u32::try_from(slice.len()).unwrap_or(u32::MAX)
+}
+
+/// Size of a record in **bytes**; 0 where there are none, as kernels before 5.0 want it.
+fn record_size<T>(records: &[T]) -> u32 {
+    if records.is_empty() { 0 } else { u32::try_from(size_of::<T>()).unwrap_or(0) }
+}
+
+/// A name in the kernel's 16 bytes, NUL at the end.
+fn name(name: &str) -> [u8; OBJ_NAME_LEN] {
+    let mut out = [0; OBJ_NAME_LEN];
+    for (to, from) in out.iter_mut().take(OBJ_NAME_LEN.saturating_sub(1)).zip(name.bytes()) {
+        *to = from;
+    }
+    out
+}
+
+/// Memory that the kernel writes its log to.
+struct LogBuffer(Vec<u8>);
+
+impl LogBuffer {
+    fn new(request: Option<LogRequest>) -> Self {
+        Self(vec![0; request.map_or(0, |log| crate::bytes::to_usize(log.size))])
+    }
+
+    fn address(&mut self) -> u64 {
+        if self.0.is_empty() { 0 } else { self.0.as_mut_ptr() as u64 }
+    }
+
+    fn size(&self) -> u32 {
+        len32(&self.0)
+    }
+
+    fn take(self, fd: &Result<OwnedFd, Errno>) -> Log {
+        Log { text: until_nul(&self.0), truncated: matches!(fd, Err(errno) if *errno == Errno::ENOSPC) }
+    }
+}

@@ -1,0 +1,277 @@
+//! The kernel floor: bpf(2) as a trait, one method a command.
+//!
+//! It knows nothing about objects. Requests are borrowed values; descriptors in them go by the name of what they stand
+//! for, so that a call can be written down and read by people. [`Linux`] asks the running kernel, [`Recorder`] writes
+//! down what it asked, [`Replay`] plays a recording, [`DryRun`] says yes to everything.
+//!
+//! Source: `include/uapi/linux/bpf.h`, bpf(2).
+
+mod attr;
+mod errno;
+pub mod host;
+mod linux;
+mod mount;
+mod script;
+mod text;
+pub mod tracefs;
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use crate::btf::TypeId;
+use crate::insn::{Insn, InsnIdx};
+use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlags};
+
+pub use errno::Errno;
+pub use linux::Linux;
+pub use script::{DryRun, Recorder, Replay};
+
+/// A kernel that can be asked.
+///
+/// Methods take `&self`, so that several threads can ask at once. Every error is the errno of the call.
+pub trait Kernel: Sync {
+    /// `BPF_BTF_LOAD`. Since: Linux 4.18.
+    fn btf_load(&self, request: &BtfLoad<'_>) -> Reply;
+
+    /// `BPF_MAP_CREATE`. Since: Linux 3.18.
+    ///
+    /// # Errors
+    /// The errno. `EINVAL` also means a map type that this kernel does not know.
+    fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno>;
+
+    /// `BPF_MAP_UPDATE_ELEM`. Since: Linux 3.18.
+    ///
+    /// # Errors
+    /// The errno.
+    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno>;
+
+    /// `BPF_MAP_LOOKUP_ELEM`: the value, `value_size` **bytes** of it; for per-CPU maps that is 8-byte-rounded values
+    /// for all possible CPUs.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` if the key is not there.
+    fn map_lookup(&self, map: Handle<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno>;
+
+    /// `BPF_MAP_LOOKUP_ELEM` of a map of programs or maps: the **id** of what stands there. Since: Linux 4.12.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` if the slot is empty.
+    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno>;
+
+    /// `BPF_MAP_FREEZE`. Since: Linux 5.2.
+    ///
+    /// # Errors
+    /// The errno.
+    fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno>;
+
+    /// `BPF_PROG_LOAD`. Since: Linux 3.18.
+    fn prog_load(&self, request: &ProgLoad<'_>) -> Reply;
+
+    /// `BPF_OBJ_GET_INFO_BY_FD` of a map. Since: Linux 4.13.
+    ///
+    /// # Errors
+    /// The errno.
+    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno>;
+
+    /// `BPF_OBJ_GET_INFO_BY_FD` of a program. Since: Linux 4.13.
+    ///
+    /// # Errors
+    /// The errno.
+    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno>;
+
+    /// `BPF_MAP_GET_FD_BY_ID`. Since: Linux 4.13.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` if there is no such map.
+    fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno>;
+
+    /// `BPF_PROG_GET_FD_BY_ID`. Since: Linux 4.13.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` if there is no such program.
+    fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno>;
+}
+
+/// A descriptor and the name of what it stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Handle<'a> {
+    /// The name, as the object gives it.
+    pub name: &'a str,
+    /// The descriptor.
+    pub fd: BorrowedFd<'a>,
+}
+
+/// The answer to a call that writes a log: the log comes with success and with failure.
+#[derive(Debug)]
+pub struct Reply {
+    /// The new descriptor.
+    pub fd: Result<OwnedFd, Errno>,
+    /// What the kernel wrote, if a log was asked for.
+    pub log: Log,
+}
+
+/// A log that the kernel wrote.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Log {
+    /// The text, without the NUL at its end.
+    pub text: String,
+    /// Whether the buffer was too small. Kernels before 6.4 then keep the beginning, later ones the end.
+    pub truncated: bool,
+}
+
+/// A buffer for the kernel's log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogRequest {
+    /// 1 for what matters, 2 for every instruction.
+    pub level: u32,
+    /// Size of the buffer in **bytes**.
+    pub size: u32,
+}
+
+/// Arguments of [`Kernel::btf_load`].
+#[derive(Clone, Copy, Debug)]
+pub struct BtfLoad<'a> {
+    /// Name of the object that the types belong to.
+    pub name: &'a str,
+    /// The types in this machine's byte order.
+    pub data: &'a [u8],
+    /// Whether a log is wanted.
+    pub log: Option<LogRequest>,
+}
+
+/// Arguments of [`Kernel::map_create`]. Sizes are in **bytes**, `max_entries` in **elements**.
+#[derive(Clone, Copy, Debug)]
+pub struct MapCreate<'a> {
+    /// Name in the object.
+    pub name: &'a str,
+    /// Name for the kernel, at most 15 bytes; empty for none.
+    pub kernel_name: &'a str,
+    /// What kind of map.
+    pub ty: MapType,
+    /// Size of a key.
+    pub key_size: u32,
+    /// Size of a value.
+    pub value_size: u32,
+    /// Most entries.
+    pub max_entries: u32,
+    /// Flags.
+    pub flags: MapFlags,
+    /// NUMA node, meant with [`MapFlags::NUMA_NODE`].
+    pub numa_node: u32,
+    /// What some types take besides.
+    pub map_extra: u64,
+    /// A map that looks like its inner maps.
+    pub inner: Option<Handle<'a>>,
+    /// Types of keys and values.
+    pub types: Option<MapTypes<'a>>,
+}
+
+/// Types of a map's keys and values.
+#[derive(Clone, Copy, Debug)]
+pub struct MapTypes<'a> {
+    /// The loaded BTF that the numbers belong to.
+    pub btf: Handle<'a>,
+    /// Type of a key.
+    pub key: TypeId,
+    /// Type of a value.
+    pub value: TypeId,
+}
+
+/// Arguments of [`Kernel::map_update`].
+#[derive(Clone, Copy, Debug)]
+pub struct MapUpdate<'a> {
+    /// The map.
+    pub map: Handle<'a>,
+    /// The key.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: MapValue<'a>,
+    /// Whether the key must be there, or must not.
+    pub flags: UpdateFlags,
+}
+
+/// A value to put into a map.
+#[derive(Clone, Copy, Debug)]
+pub enum MapValue<'a> {
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// The program or map behind a descriptor.
+    Handle(Handle<'a>),
+}
+
+/// Arguments of [`Kernel::prog_load`].
+#[derive(Clone, Copy, Debug)]
+pub struct ProgLoad<'a> {
+    /// Name in the object.
+    pub name: &'a str,
+    /// Name for the kernel, at most 15 bytes; empty for none.
+    pub kernel_name: &'a str,
+    /// Its type.
+    pub ty: ProgType,
+    /// Its expected attach type.
+    pub attach: AttachType,
+    /// Flags.
+    pub flags: ProgFlags,
+    /// Its licence.
+    pub license: &'a str,
+    /// The kernel version it was built for.
+    pub kern_version: u32,
+    /// Its code; slots in `maps` get their descriptor in the immediate when the call is made.
+    pub insns: &'a [Insn],
+    /// Slots that refer to maps.
+    pub maps: &'a [(InsnIdx, Handle<'a>)],
+    /// Function types and source lines.
+    pub info: Option<ProgTypes<'a>>,
+    /// Whether a log is wanted.
+    pub log: Option<LogRequest>,
+}
+
+/// Function types and source lines of a program.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgTypes<'a> {
+    /// The loaded BTF that the numbers belong to.
+    pub btf: Handle<'a>,
+    /// Records of `struct bpf_func_info`: slot, type.
+    pub funcs: &'a [[u32; 2]],
+    /// Records of `struct bpf_line_info`: slot, file, text, number and column.
+    pub lines: &'a [[u32; 4]],
+}
+
+/// What the kernel says about a map.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MapInfo {
+    /// Its id.
+    pub id: u32,
+    /// Its name in the kernel.
+    pub name: String,
+    /// Its type.
+    pub ty: MapType,
+    /// Size of a key in **bytes**.
+    pub key_size: u32,
+    /// Size of a value in **bytes**.
+    pub value_size: u32,
+    /// Most entries, in **elements**.
+    pub max_entries: u32,
+    /// Flags.
+    pub flags: MapFlags,
+}
+
+/// What the kernel says about a program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProgInfo {
+    /// Its id.
+    pub id: u32,
+    /// Its name in the kernel.
+    pub name: String,
+    /// Its type.
+    pub ty: ProgType,
+    /// The kernel's fingerprint of its instructions.
+    pub tag: [u8; 8],
+    /// When it was loaded, in **nanoseconds** since the machine started.
+    pub load_time: u64,
+    /// User that loaded it.
+    pub uid: u32,
+    /// Instructions that the verifier looked at. Since: Linux 5.16.
+    pub verified_insns: u32,
+    /// Ids of the maps that it refers to.
+    pub map_ids: Vec<u32>,
+}

@@ -1,0 +1,441 @@
+//! Kernels that are none: one writes down what the real one is asked, one plays that back, one says yes.
+//!
+//! Descriptors they hand out are real (`/dev/null`), so that an `OwnedFd` is never lied to.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::text::{Text, about};
+use super::{BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, ProgInfo, ProgLoad, Reply};
+use crate::trace::{Call, Transcript, hex, unhex, unword, word};
+use crate::uapi::{MapFlags, MapType, ProgType};
+
+/// Asks another kernel and writes down every call and its answer.
+#[derive(Debug)]
+pub struct Recorder<K> {
+    kernel: K,
+    state: Mutex<Recording>,
+}
+
+#[derive(Debug, Default)]
+struct Recording {
+    transcript: Transcript,
+    /// Ids in the order of their first appearance, so that two runs give one text.
+    ids: BTreeMap<u32, u32>,
+}
+
+impl<K: Kernel> Recorder<K> {
+    /// Records what `kernel` is asked.
+    pub fn new(kernel: K) -> Self {
+        Self { kernel, state: Mutex::new(Recording::default()) }
+    }
+
+    /// What was recorded so far.
+    pub fn transcript(&self) -> Transcript {
+        lock(&self.state).transcript.clone()
+    }
+
+    fn note(&self, request: String, reply: String) {
+        lock(&self.state).transcript.calls.push(Call { request, reply });
+    }
+
+    fn note_result<T>(&self, request: String, result: &Result<T, Errno>, fields: impl FnOnce(&T) -> String) {
+        let reply = match result {
+            Ok(value) => format!("ok{}", fields(value)),
+            Err(errno) => errno.to_string(),
+        };
+        self.note(request, reply);
+    }
+
+    fn note_reply(&self, request: String, reply: &Reply) {
+        let outcome = reply.fd.as_ref().map_or_else(ToString::to_string, |_| "ok".to_string());
+        let truncated = if reply.log.truncated { " truncated=1" } else { "" };
+        let log =
+            if reply.log.text.is_empty() { String::new() } else { format!(" log={}", word(&reply.log.text)) };
+        self.note(request, format!("{outcome}{truncated}{log}"));
+    }
+
+    /// A number for an id that is the same in every run.
+    fn stable(&self, id: u32) -> u32 {
+        let ids = &mut lock(&self.state).ids;
+        let next = u32::try_from(ids.len()).unwrap_or(u32::MAX).saturating_add(1);
+        *ids.entry(id).or_insert(next)
+    }
+}
+
+impl<K: Kernel> Kernel for Recorder<K> {
+    fn btf_load(&self, request: &BtfLoad<'_>) -> Reply {
+        let reply = self.kernel.btf_load(request);
+        self.note_reply(request.text(), &reply);
+        reply
+    }
+
+    fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
+        let result = self.kernel.map_create(request);
+        self.note_result(request.text(), &result, |_| String::new());
+        result
+    }
+
+    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
+        let result = self.kernel.map_update(request);
+        self.note_result(request.text(), &result, |()| String::new());
+        result
+    }
+
+    fn map_lookup(&self, map: Handle<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+        let result = self.kernel.map_lookup(map, key, value_size);
+        let request = format!("{} key={}", about("MAP_LOOKUP", map), hex(key));
+        self.note_result(request, &result, |value| format!(" value={}", hex(value)));
+        result
+    }
+
+    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
+        let result = self.kernel.slot_id(map, key);
+        let id = result.map(|id| self.stable(id));
+        self.note_result(format!("{} key={key}", about("SLOT_ID", map)), &id, |id| format!(" id={id}"));
+        result
+    }
+
+    fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
+        let result = self.kernel.map_freeze(map);
+        self.note_result(about("MAP_FREEZE", map), &result, |()| String::new());
+        result
+    }
+
+    fn prog_load(&self, request: &ProgLoad<'_>) -> Reply {
+        let reply = self.kernel.prog_load(request);
+        self.note_reply(request.text(), &reply);
+        reply
+    }
+
+    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
+        let result = self.kernel.map_info(map);
+        let id = result.as_ref().map_or(0, |info| self.stable(info.id));
+        self.note_result(about("MAP_INFO", map), &result, |info| {
+            let (name, ty, flags) = (word(&info.name), info.ty.0, info.flags.bits());
+            let (key, value, max) = (info.key_size, info.value_size, info.max_entries);
+            format!(" id={id} name={name} type={ty} key={key} value={value} max={max} flags={flags}")
+        });
+        result
+    }
+
+    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
+        let result = self.kernel.prog_info(program);
+        let id = result.as_ref().map_or(0, |info| self.stable(info.id));
+        self.note_result(about("PROG_INFO", program), &result, |info| {
+            let maps: Vec<String> = info.map_ids.iter().map(|id| self.stable(*id).to_string()).collect();
+            let (name, ty, tag, maps) = (word(&info.name), info.ty.0, hex(&info.tag), maps.join(","));
+            format!(" id={id} name={name} type={ty} tag={tag} verified={} maps={maps}", info.verified_insns)
+        });
+        result
+    }
+
+    fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
+        let result = self.kernel.map_by_id(id);
+        self.note_result(format!("MAP_BY_ID {}", self.stable(id)), &result, |_| String::new());
+        result
+    }
+
+    fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
+        let result = self.kernel.prog_by_id(id);
+        self.note_result(format!("PROG_BY_ID {}", self.stable(id)), &result, |_| String::new());
+        result
+    }
+}
+
+/// Answers as a recording says. A request that is not the recording's next one is answered with `ENOSYS` and noted.
+#[derive(Debug)]
+pub struct Replay {
+    calls: Vec<Call>,
+    state: Mutex<Playing>,
+}
+
+#[derive(Debug, Default)]
+struct Playing {
+    next: usize,
+    difference: Option<Difference>,
+}
+
+/// Where a replay left its recording.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("call {at} differs from the recording: asked {asked:?}, recorded {recorded:?}")]
+pub struct Difference {
+    /// Which call, from 1.
+    pub at: usize,
+    /// What was asked.
+    pub asked: String,
+    /// What the recording has there; `None` behind its end.
+    pub recorded: Option<String>,
+}
+
+impl Replay {
+    /// Plays this recording.
+    pub fn new(transcript: Transcript) -> Self {
+        Self { calls: transcript.calls, state: Mutex::new(Playing::default()) }
+    }
+
+    /// Whether everything that was recorded was asked, in order, and nothing else.
+    ///
+    /// # Errors
+    /// The first [`Difference`].
+    pub fn finish(&self) -> Result<(), Difference> {
+        let playing = lock(&self.state);
+        if let Some(difference) = &playing.difference {
+            return Err(difference.clone());
+        }
+        match self.calls.get(playing.next) {
+            None => Ok(()),
+            Some(call) => Err(Difference {
+                at: playing.next.saturating_add(1),
+                asked: "nothing more".to_string(),
+                recorded: Some(call.request.clone()),
+            }),
+        }
+    }
+
+    fn answer(&self, request: String) -> Result<&Call, Errno> {
+        let mut playing = lock(&self.state);
+        let at = playing.next;
+        playing.next = at.saturating_add(1);
+        match self.calls.get(at) {
+            Some(call) if call.request == request => Ok(call),
+            other => {
+                let recorded = other.map(|call| call.request.clone());
+                playing.difference.get_or_insert(Difference {
+                    at: at.saturating_add(1),
+                    asked: request,
+                    recorded,
+                });
+                Err(Errno(libc::ENOSYS))
+            }
+        }
+    }
+
+    fn outcome(&self, request: String) -> Result<&Call, Errno> {
+        let call = self.answer(request)?;
+        match call.outcome() {
+            "ok" => Ok(call),
+            name => Err(Errno::from_name(name).unwrap_or(Errno::EINVAL)),
+        }
+    }
+
+    fn reply(&self, request: String) -> Reply {
+        let call = match self.answer(request) {
+            Ok(call) => call,
+            Err(errno) => return Reply { fd: Err(errno), log: Log::default() },
+        };
+        let fd = match call.outcome() {
+            "ok" => null(),
+            name => Err(Errno::from_name(name).unwrap_or(Errno::EINVAL)),
+        };
+        let text = call.field("log").map(unword).unwrap_or_default();
+        Reply { fd, log: Log { text, truncated: call.field("truncated").is_some() } }
+    }
+}
+
+/// A number of a recorded reply; 0 where it is not there.
+fn number(call: &Call, key: &str) -> u32 {
+    call.field(key).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+impl Kernel for Replay {
+    fn btf_load(&self, request: &BtfLoad<'_>) -> Reply {
+        self.reply(request.text())
+    }
+
+    fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
+        self.outcome(request.text()).and_then(|_| null())
+    }
+
+    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
+        self.outcome(request.text()).map(drop)
+    }
+
+    fn map_lookup(&self, map: Handle<'_>, key: &[u8], _value_size: usize) -> Result<Vec<u8>, Errno> {
+        let call = self.outcome(format!("{} key={}", about("MAP_LOOKUP", map), hex(key)))?;
+        call.field("value").and_then(unhex).ok_or(Errno::EINVAL)
+    }
+
+    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
+        self.outcome(format!("{} key={key}", about("SLOT_ID", map))).map(|call| number(call, "id"))
+    }
+
+    fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
+        self.outcome(about("MAP_FREEZE", map)).map(drop)
+    }
+
+    fn prog_load(&self, request: &ProgLoad<'_>) -> Reply {
+        self.reply(request.text())
+    }
+
+    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
+        let call = self.outcome(about("MAP_INFO", map))?;
+        Ok(MapInfo {
+            id: number(call, "id"),
+            name: call.field("name").map(unword).unwrap_or_default(),
+            ty: MapType(number(call, "type")),
+            key_size: number(call, "key"),
+            value_size: number(call, "value"),
+            max_entries: number(call, "max"),
+            flags: MapFlags::from_bits_retain(number(call, "flags")),
+        })
+    }
+
+    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
+        let call = self.outcome(about("PROG_INFO", program))?;
+        let maps = call.field("maps").unwrap_or_default();
+        Ok(ProgInfo {
+            id: number(call, "id"),
+            name: call.field("name").map(unword).unwrap_or_default(),
+            ty: ProgType(number(call, "type")),
+            tag: call.field("tag").and_then(unhex).and_then(|tag| tag.try_into().ok()).unwrap_or_default(),
+            load_time: 0,
+            uid: 0,
+            verified_insns: number(call, "verified"),
+            map_ids: maps.split(',').filter_map(|id| id.parse().ok()).collect(),
+        })
+    }
+
+    fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
+        self.outcome(format!("MAP_BY_ID {id}")).and_then(|_| null())
+    }
+
+    fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
+        self.outcome(format!("PROG_BY_ID {id}")).and_then(|_| null())
+    }
+}
+
+/// Says yes to everything, without privilege: shows which calls a plan makes. One call can be made to fail.
+///
+/// Wrapped in a [`Recorder`] it gives the text of those calls.
+#[derive(Debug, Default)]
+pub struct DryRun {
+    /// The call to fail, from 0, and how.
+    fail: Option<(usize, Errno)>,
+    state: Mutex<Invented>,
+}
+
+#[derive(Debug, Default)]
+struct Invented {
+    calls: usize,
+    /// Ids by name, so that what is asked twice is answered alike.
+    ids: BTreeMap<String, u32>,
+    /// Names of what stands in slots, by map and key.
+    slots: BTreeMap<(String, Vec<u8>), String>,
+}
+
+impl DryRun {
+    /// A kernel that says yes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A kernel whose call number `call`, from 0, fails.
+    pub fn failing(call: usize, errno: Errno) -> Self {
+        Self { fail: Some((call, errno)), state: Mutex::default() }
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> usize {
+        lock(&self.state).calls
+    }
+
+    fn call(&self) -> Result<MutexGuard<'_, Invented>, Errno> {
+        let mut state = lock(&self.state);
+        let this = state.calls;
+        state.calls = this.saturating_add(1);
+        match self.fail {
+            Some((call, errno)) if call == this => Err(errno),
+            _ => Ok(state),
+        }
+    }
+
+    fn id(state: &mut Invented, name: &str) -> u32 {
+        let next = u32::try_from(state.ids.len()).unwrap_or(u32::MAX).saturating_add(1);
+        *state.ids.entry(name.to_string()).or_insert(next)
+    }
+}
+
+impl Kernel for DryRun {
+    fn btf_load(&self, _request: &BtfLoad<'_>) -> Reply {
+        Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
+    }
+
+    fn map_create(&self, _request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+
+    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
+        let mut state = self.call()?;
+        if let super::MapValue::Handle(handle) = request.value {
+            state.slots.insert((request.map.name.to_string(), request.key.to_vec()), handle.name.to_string());
+        }
+        Ok(())
+    }
+
+    fn map_lookup(&self, _map: Handle<'_>, _key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+        self.call().map(|_| vec![0; value_size])
+    }
+
+    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
+        let mut state = self.call()?;
+        let key = (map.name.to_string(), key.to_ne_bytes().to_vec());
+        let name = state.slots.get(&key).cloned().ok_or(Errno::ENOENT)?;
+        Ok(Self::id(&mut state, &name))
+    }
+
+    fn map_freeze(&self, _map: Handle<'_>) -> Result<(), Errno> {
+        self.call().map(drop)
+    }
+
+    fn prog_load(&self, _request: &ProgLoad<'_>) -> Reply {
+        Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
+    }
+
+    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
+        let mut state = self.call()?;
+        Ok(MapInfo {
+            id: Self::id(&mut state, map.name),
+            name: map.name.to_string(),
+            ty: MapType::UNSPEC,
+            key_size: 0,
+            value_size: 0,
+            max_entries: 0,
+            flags: MapFlags::empty(),
+        })
+    }
+
+    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
+        let mut state = self.call()?;
+        Ok(ProgInfo {
+            id: Self::id(&mut state, program.name),
+            name: program.name.to_string(),
+            ty: ProgType::UNSPEC,
+            tag: [0; 8],
+            load_time: 0,
+            uid: 0,
+            verified_insns: 0,
+            map_ids: Vec::new(),
+        })
+    }
+
+    fn map_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+
+    fn prog_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+}
+
+/// A descriptor that is real and does nothing.
+fn null() -> Result<OwnedFd, Errno> {
+    File::open("/dev/null").map(OwnedFd::from).map_err(|error| Errno::from_io(&error))
+}
+
+/// A thread that panicked in the middle of noting a call has noted it or not; both are fine to read.
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,92 @@
+//! Requests as one line of text: what a recording shows, and what a replay compares.
+
+use super::{BtfLoad, Handle, LogRequest, MapCreate, MapUpdate, MapValue, ProgLoad};
+use crate::insn::Insn;
+use crate::trace::{fingerprint, hex, word};
+
+/// A request that can be written down.
+pub(super) trait Text {
+    fn text(&self) -> String;
+}
+
+impl Text for BtfLoad<'_> {
+    fn text(&self) -> String {
+        let (name, size, print) = (word(self.name), self.data.len(), fingerprint(self.data));
+        format!("BTF_LOAD {name} size={size} fingerprint={print:016x}{}", log(self.log))
+    }
+}
+
+impl Text for MapCreate<'_> {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "MAP_CREATE {} name={} type={} key={} value={} max={} flags={:#x}",
+            word(self.name),
+            word(self.kernel_name),
+            word(&self.ty.to_string()),
+            self.key_size,
+            self.value_size,
+            self.max_entries,
+            self.flags.bits(),
+        );
+        if self.numa_node != 0 {
+            text += &format!(" numa={}", self.numa_node);
+        }
+        if self.map_extra != 0 {
+            text += &format!(" extra={:#x}", self.map_extra);
+        }
+        if let Some(inner) = self.inner {
+            text += &format!(" inner={}", word(inner.name));
+        }
+        if let Some(types) = self.types {
+            text += &format!(" key_type={} value_type={}", types.key.0, types.value.0);
+        }
+        text
+    }
+}
+
+impl Text for MapUpdate<'_> {
+    fn text(&self) -> String {
+        let value = match self.value {
+            MapValue::Bytes(bytes) => hex(bytes),
+            MapValue::Handle(handle) => format!("fd:{}", word(handle.name)),
+        };
+        let (map, key, flags) = (word(self.map.name), hex(self.key), self.flags.bits());
+        format!("MAP_UPDATE {map} key={key} value={value} flags={flags}")
+    }
+}
+
+impl Text for ProgLoad<'_> {
+    fn text(&self) -> String {
+        let bytes: Vec<u8> = self.insns.iter().flat_map(|insn: &Insn| insn.to_native()).collect();
+        let mut text = format!(
+            "PROG_LOAD {} name={} type={} attach={} flags={:#x} license={} version={:#x} insns={}",
+            word(self.name),
+            word(self.kernel_name),
+            word(&self.ty.to_string()),
+            self.attach.0,
+            self.flags.bits(),
+            word(self.license),
+            self.kern_version,
+            hex(&bytes),
+        );
+        for (at, map) in self.maps {
+            text += &format!(" {at}=map:{}", word(map.name));
+        }
+        if let Some(info) = self.info {
+            let lines: Vec<u8> = info.lines.iter().flatten().flat_map(|n| n.to_ne_bytes()).collect();
+            let funcs: Vec<String> = info.funcs.iter().map(|[at, ty]| format!("{at}:{ty}")).collect();
+            let (count, print) = (info.lines.len(), fingerprint(&lines));
+            text += &format!(" funcs={} lines={count} lines_fingerprint={print:016x}", funcs.join(","));
+        }
+        text + &log(self.log)
+    }
+}
+
+/// A command about one thing.
+pub(super) fn about(command: &str, handle: Handle<'_>) -> String {
+    format!("{command} {}", word(handle.name))
+}
+
+fn log(request: Option<LogRequest>) -> String {
+    request.map(|log| format!(" log={}:{}", log.level, log.size)).unwrap_or_default()
+}

@@ -1,0 +1,205 @@
+//! What programs print with `bpf_trace_printk`, read from a trace instance of our own.
+//!
+//! The global `trace_pipe` belongs to whoever reads first, so reading it would take lines from others. An instance has
+//! a ring buffer of its own and shows the same lines.
+//!
+//! Source: `Documentation/trace/ftrace.rst`. Since: Linux 5.10 (the event `bpf_trace/bpf_trace_printk`).
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Errno, mount};
+
+/// Where distributions mount the file system.
+const USUAL_PLACES: &[&str] = &["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// Beginning of our instances' names; the process id and a number follow.
+const PREFIX: &str = "rxdp-";
+
+/// A trace instance that shows what BPF programs print. It is removed when the value is dropped.
+#[derive(Debug)]
+pub struct TraceInstance {
+    path: PathBuf,
+    /// Keeps a detached mount alive.
+    _mount: Option<OwnedFd>,
+}
+
+/// Why trace output cannot be shown.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TraceError {
+    /// There is no tracefs, and none can be mounted.
+    #[error(
+        "cannot reach tracefs: {errno}; run as root, or mount it: mount -t tracefs tracefs /sys/kernel/tracing"
+    )]
+    NoTracefs {
+        /// Why mounting failed.
+        errno: Errno,
+    },
+    /// A step of setting up the instance failed.
+    #[error("cannot {step} trace instance {path:?}: {errno}{}", hint(*errno))]
+    Instance {
+        /// The step.
+        step: &'static str,
+        /// The instance.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+fn hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EPERM | Errno::EACCES => "; run as root",
+        Errno::ENOENT => "; this kernel may lack CONFIG_BPF_EVENTS or be older than 5.10",
+        _ => "",
+    }
+}
+
+impl TraceInstance {
+    /// Makes an instance and switches the event for `bpf_trace_printk` on in it.
+    ///
+    /// # Errors
+    /// [`TraceError`] if tracefs cannot be reached or the instance cannot be made.
+    pub fn new() -> Result<Self, TraceError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (root, mount) = tracefs()?;
+        let instances = root.join("instances");
+        remove_abandoned(&instances);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = instances.join(format!("{PREFIX}{}-{number}", process::id()));
+        let failed = |step| {
+            let path = path.clone();
+            move |error: std::io::Error| TraceError::Instance { step, path, errno: Errno::from_io(&error) }
+        };
+        fs::create_dir(&path).map_err(failed("create"))?;
+        let instance = Self { path: path.clone(), _mount: mount };
+        let event = path.join("events/bpf_trace/bpf_trace_printk/enable");
+        fs::write(event, "1").map_err(failed("switch on bpf_trace_printk in"))?;
+        Ok(instance)
+    }
+
+    /// Opens the instance's pipe: reading waits for the next line and takes it.
+    ///
+    /// # Errors
+    /// [`TraceError`] if it cannot be opened.
+    pub fn pipe(&self) -> Result<TracePipe, TraceError> {
+        let opened = File::open(self.path.join("trace_pipe"));
+        let failed = |error| TraceError::Instance {
+            step: "read",
+            path: self.path.clone(),
+            errno: Errno::from_io(&error),
+        };
+        Ok(TracePipe { lines: BufReader::new(opened.map_err(failed)?) })
+    }
+}
+
+impl Drop for TraceInstance {
+    fn drop(&mut self) {
+        // A tracefs directory is removed whole. It fails only while somebody still reads from it; then the next
+        // instance that is made removes it.
+        let _still_read = fs::remove_dir(&self.path);
+    }
+}
+
+/// Lines that programs print, as they come.
+#[derive(Debug)]
+pub struct TracePipe {
+    lines: BufReader<File>,
+}
+
+impl TracePipe {
+    /// The file behind it, to wait for.
+    pub fn file(&self) -> &File {
+        self.lines.get_ref()
+    }
+
+    /// The next line; waits for it. `None` at the end, which a trace pipe does not have.
+    ///
+    /// # Errors
+    /// The errno of reading.
+    pub fn next_line(&mut self) -> Result<Option<TraceLine>, Errno> {
+        let mut line = String::new();
+        let read = self.lines.read_line(&mut line).map_err(|error| Errno::from_io(&error))?;
+        Ok((read > 0).then(|| TraceLine::parse(&line)))
+    }
+}
+
+/// One line of trace output.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TraceLine {
+    /// The line as the kernel wrote it.
+    pub raw: String,
+    /// What the program printed.
+    pub message: String,
+    /// The CPU it ran on.
+    pub cpu: Option<u32>,
+    /// Seconds since the machine started, as the kernel wrote them.
+    pub seconds: Option<String>,
+}
+
+impl TraceLine {
+    /// Takes a line apart: `TASK-PID [CPU] FLAGS SECONDS: bpf_trace_printk: MESSAGE`.
+    fn parse(raw: &str) -> Self {
+        let raw = raw.trim_end().to_string();
+        let (head, message) = match raw.split_once(": bpf_trace_printk: ") {
+            Some((head, message)) => (head, message.to_string()),
+            None => ("", raw.clone()),
+        };
+        let cpu = head.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(cpu, _)| cpu);
+        Self {
+            cpu: cpu.and_then(|cpu| cpu.parse().ok()),
+            seconds: head.rsplit(' ').next().filter(|s| s.contains('.')).map(ToString::to_string),
+            message,
+            raw,
+        }
+    }
+}
+
+/// A mounted tracefs, or one of our own that nobody else sees.
+fn tracefs() -> Result<(PathBuf, Option<OwnedFd>), TraceError> {
+    let mounted = USUAL_PLACES.iter().map(Path::new).find(|place| place.join("instances").is_dir());
+    if let Some(place) = mounted {
+        return Ok((place.to_path_buf(), None));
+    }
+    let mount = mount::detached(c"tracefs").map_err(|errno| TraceError::NoTracefs { errno })?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
+    Ok((path, Some(mount)))
+}
+
+/// Removes instances of processes that were killed.
+fn remove_abandoned(instances: &Path) {
+    let Ok(entries) = fs::read_dir(instances) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
+        if process.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            // Somebody else may remove it at the same time.
+            let _gone = fs::remove_dir(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_apart() {
+        let raw = "          <idle>-0       [001] ..s2.   123.456789: bpf_trace_printk: XDP: tail call: 1\n";
+        let line = TraceLine::parse(raw);
+        assert_eq!(line.message, "XDP: tail call: 1");
+        assert_eq!((line.cpu, line.seconds.as_deref()), (Some(1), Some("123.456789")));
+    }
+
+    #[test]
+    fn a_line_of_another_form_is_shown_whole() {
+        assert_eq!(TraceLine::parse("CPU:0 [LOST 5 EVENTS]\n").message, "CPU:0 [LOST 5 EVENTS]");
+    }
+}
