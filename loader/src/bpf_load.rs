@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::link;
 use crate::load::{self, Given, LoadError, LoadedMap, LoadedProgram};
 use crate::plan::{self, Options};
-use crate::spec::{MapId, MapSpec, ObjectSpec};
+use crate::spec::{Dialects, MapId, MapSpec, ObjectSpec};
 use crate::sys::tracefs::{TraceInstance, TraceLine};
 use crate::sys::{Kernel, Linux, MapUpdate, MapValue, host};
 use crate::uapi::{ProgType, UpdateFlags};
@@ -60,7 +60,7 @@ pub fn load_bpf_file_fixup_map(
 ) -> Result<BpfFile, Error> {
     let path = path.as_ref();
     let bytes = fs::read(path).map_err(|error| Error::open(path, &error))?;
-    let mut spec = crate::read(&crate::object_name(path), &bytes)?;
+    let mut spec = crate::read(&crate::object_name(path), &bytes, Dialects::default())?;
     let maps = fix_up(&mut spec, &mut fixup);
     let object = link::link(spec);
     let options = Options {

@@ -61,8 +61,8 @@ pub mod sys;
 ///
 /// # Errors
 /// [`spec::SpecError`]: the first thing that cannot be understood, and where it stands.
-pub fn read(name: &str, bytes: &[u8]) -> Result<spec::ObjectSpec, spec::SpecError> {
-    spec::collect(&elf::parse(bytes)?, name)
+pub fn read(name: &str, bytes: &[u8], dialects: spec::Dialects) -> Result<spec::ObjectSpec, spec::SpecError> {
+    spec::collect(&elf::parse(bytes)?, name, dialects)
 }
 
 /// An object's name: its file's name up to the first dot. Internal maps carry its beginning.

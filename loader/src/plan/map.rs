@@ -154,6 +154,7 @@ mod tests {
             data: None,
             frozen: false,
             pinning: Pinning::None,
+            number: None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::bytes::Endian;
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
 use crate::spec::section::SectionFlags;
-use crate::spec::{ProgId, ProgramSpec};
+use crate::spec::{ProgId, ProgramSpec, SlotHint};
 use crate::uapi::{AttachType, ProgFlags, ProgType, kernel_name};
 
 /// Code of the other byte order can be looked at, not run.
@@ -59,7 +59,8 @@ fn one(
             section: program.section.clone(),
         });
     }
-    let ty = options.types.get(&id).copied().or(kind.ty).or(options.default_type);
+    let given = options.types.get(&id).copied().or(kind.ty);
+    let ty = given.or_else(|| type_of_table(object, kind.slot, options)).or(options.default_type);
     let Some(ty) = ty else {
         return Err(PlanError::NoType { program: program.name.clone(), section: program.section.clone() });
     };
@@ -80,6 +81,19 @@ fn one(
         with_info: features.contains(Features::FUNC_INFO),
         copies: BTreeMap::new(),
     })
+}
+
+/// A program of a section named `ID/KEY` has the type of the programs that use the table.
+fn type_of_table(object: &LinkedObject, slot: Option<SlotHint>, options: &Options) -> Option<ProgType> {
+    let Some(SlotHint::Table { id, .. }) = slot else {
+        return None;
+    };
+    let table = object.spec.map_numbered(id)?;
+    let uses = |at: usize| {
+        object.program(ProgId::new(at)).is_some_and(|p| p.map_refs.iter().any(|(_, m)| *m == table))
+    };
+    let mut users = object.spec.programs.iter().enumerate().filter(|(at, _)| uses(*at));
+    users.find_map(|(at, program)| options.types.get(&ProgId::new(at)).copied().or(program.kind.ty))
 }
 
 /// All XDP programs that do not say otherwise expect to be attached as XDP: on Linux 6.18 and later, programs of one

@@ -59,8 +59,7 @@ fn from_sections(object: &LinkedObject, programs: &[LoadProgram]) -> Vec<FillSlo
     let hinted = programs.iter().filter_map(|load| {
         let (map, key) = match object.spec.program(load.program)?.kind.slot? {
             SlotHint::LastTable { key } => (last?, key),
-            // No dialect that this crate reads gives a table an id.
-            SlotHint::Table { .. } => return None,
+            SlotHint::Table { id, key } => (object.spec.map_numbered(id)?, key),
         };
         Some(FillSlot { map, key, value: SlotValue::Program(load.program), from: SlotSource::Section })
     });

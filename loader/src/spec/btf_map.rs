@@ -101,6 +101,7 @@ fn empty(name: &str) -> MapSpec {
         data: None,
         frozen: false,
         pinning: Pinning::None,
+        number: None,
     }
 }
 

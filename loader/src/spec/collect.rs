@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use super::function::{self, Place, holds_code};
 use super::reloc::{self, Directory};
 use super::{
-    FuncId, Function, MapId, MapSpec, ObjectSpec, ProgramSpec, RelocTarget, Slot, SlotTarget, SpecError,
-    btf_fixup, btf_map, data, legacy_map, section,
+    Dialects, FuncId, Function, MapId, MapSpec, ObjectSpec, ProgramSpec, RelocTarget, Slot, SlotTarget,
+    SpecError, btf_fixup, btf_map, data, legacy_map, section,
 };
 use crate::btf::{Btf, BtfExt};
 use crate::bytes::{Reader, until_nul};
@@ -22,16 +22,16 @@ const TEXT: &str = ".text";
 ///
 /// # Errors
 /// [`SpecError`]: the first thing that cannot be understood, and where it stands.
-pub fn collect(elf: &ElfObject<'_>, name: &str) -> Result<ObjectSpec, SpecError> {
+pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<ObjectSpec, SpecError> {
     let places = function::find(elf)?;
     let (btf, ext) = types(elf, &places)?;
     let mut dir = Directory::default();
     for (at, place) in places.iter().enumerate() {
         dir.functions.insert((place.section, u64::from(place.start)), FuncId::new(at));
     }
-    let maps = maps(elf, name, btf.as_ref(), &mut dir)?;
+    let maps = maps(elf, name, btf.as_ref(), dialects, &mut dir)?;
     let functions = functions(elf, &dir, &places, &ext)?;
-    let programs = programs(elf, &places, &functions);
+    let programs = programs(elf, &places, &functions, dialects);
     Ok(ObjectSpec {
         name: name.to_string(),
         endian: elf.endian,
@@ -62,11 +62,12 @@ fn maps(
     elf: &ElfObject<'_>,
     object: &str,
     btf: Option<&Btf>,
+    dialects: Dialects,
     dir: &mut Directory,
 ) -> Result<Vec<MapSpec>, SpecError> {
     let mut maps: Vec<MapSpec> = Vec::new();
     for section in elf.sections.iter().filter(|s| s.name == legacy_map::SECTION) {
-        for (offset, map) in legacy_map::maps(elf, section)? {
+        for (offset, map) in legacy_map::maps(elf, section, dialects.map, maps.len())? {
             dir.maps.insert((section.idx, offset), MapId::new(maps.len()));
             maps.push(map);
         }
@@ -209,7 +210,12 @@ fn unclaimed_relocations(elf: &ElfObject<'_>, places: &[Place]) -> Result<(), Sp
 ///
 /// A function of a named section is one, unless it is static and somebody calls it. Functions of `.text` are
 /// subprograms; only in an object whose other sections hold no code are they programs (without a type).
-fn programs(elf: &ElfObject<'_>, places: &[Place], functions: &[Function]) -> Vec<ProgramSpec> {
+fn programs(
+    elf: &ElfObject<'_>,
+    places: &[Place],
+    functions: &[Function],
+    dialects: Dialects,
+) -> Vec<ProgramSpec> {
     let relocs = functions.iter().flat_map(|f| &f.relocs);
     let used: BTreeSet<FuncId> = relocs
         .filter_map(|r| match r.target {
@@ -228,7 +234,7 @@ fn programs(elf: &ElfObject<'_>, places: &[Place], functions: &[Function]) -> Ve
             name: function.name.clone(),
             section: function.section.clone(),
             func,
-            kind: section::classify(&function.section),
+            kind: section::classify(&function.section, dialects.section),
             autoload: !function.section.starts_with('?'),
         })
         .collect()

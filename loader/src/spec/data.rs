@@ -61,6 +61,7 @@ pub(super) fn map(
         data: (family.content == Content::Bytes).then(|| section.data.to_vec()),
         frozen: family.read_only,
         pinning: Pinning::None,
+        number: None,
     }))
 }
 

@@ -113,6 +113,8 @@ pub struct MapSpec {
     pub frozen: bool,
     /// Where it wants to be pinned.
     pub pinning: Pinning,
+    /// The number by which sections named `ID/KEY` and outer maps mean it (iproute2).
+    pub number: Option<u32>,
 }
 
 /// How a map is defined.
@@ -129,8 +131,35 @@ pub enum MapOrigin {
 /// What the words behind the fifth of a legacy definition mean.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapDialect {
-    /// The kernel's samples: `inner_map_idx`, `numa_node`.
+    /// The kernel's samples: `inner_map_idx`, `numa_node`. At most 28 bytes.
     Samples,
+    /// aya and early iproute2: `id`, `pinning`. At most 28 bytes, so it must be asked for.
+    IdPinning,
+    /// iproute2's `bpf_elf_map`: `id`, `pinning`, `inner_id`, `inner_idx`. 36 bytes.
+    Iproute2,
+}
+
+/// How to read what is ambiguous in objects from before BTF.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Dialects {
+    /// What section names mean.
+    pub section: SectionDialect,
+    /// What the fields of legacy map definitions mean; `None` goes by their size.
+    pub map: Option<MapDialect>,
+}
+
+/// What section names mean.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SectionDialect {
+    /// libbpf's names, then iproute2's `ID/KEY`, then the beginnings of names that old loaders went by.
+    #[default]
+    Auto,
+    /// libbpf's names only.
+    Libbpf,
+    /// The beginnings of names that `samples/bpf/bpf_load.c` knew, only.
+    Samples,
+    /// Names are labels: only `ID/KEY` means something.
+    Iproute2,
 }
 
 /// What the inner maps of a map of maps look like.
@@ -168,6 +197,10 @@ pub enum Pinning {
     None,
     /// `LIBBPF_PIN_BY_NAME`: under its name in the pin directory.
     ByName,
+    /// iproute2's `PIN_OBJECT_NS`: in a directory of the object's own.
+    Object,
+    /// iproute2's `PIN_GLOBAL_NS`: in the directory of all, `tc/globals`.
+    Global,
 }
 
 /// A function: the code between two function symbols.
@@ -256,6 +289,11 @@ impl ObjectSpec {
         self.programs.get(id.index())
     }
 
+    /// The map that sections named `ID/KEY` mean by this id (iproute2).
+    pub fn map_numbered(&self, id: u32) -> Option<MapId> {
+        self.maps.iter().position(|map| map.number == Some(id)).map(MapId::new)
+    }
+
     /// Name of the map with this number.
     pub fn map_name(&self, id: MapId) -> &str {
         self.map(id).map_or("?", |m| &m.name)
@@ -316,7 +354,9 @@ pub enum SpecError {
         expected: &'static str,
     },
     /// A legacy map definition of a size that no dialect has.
-    #[error("map {map:?}: a definition of {size} bytes in SEC(\"maps\"); 16, 20, 24 and 28 bytes are known")]
+    #[error(
+        "map {map:?}: a definition of {size} bytes in SEC(\"maps\"); 16, 20, 24, 28 and 36 bytes are known"
+    )]
     MapDefinitionSize {
         /// The map.
         map: String,
@@ -325,7 +365,7 @@ pub enum SpecError {
     },
     /// Words behind the known fields of a legacy map definition are not zero.
     #[error(
-        "map {map:?}: a definition of {size} bytes whose words behind byte 28 are not zero: an unknown dialect"
+        "map {map:?}: a definition of {size} bytes has words that are not zero behind the fields that are known: an unknown dialect"
     )]
     MapDefinitionTail {
         /// The map.
@@ -340,6 +380,14 @@ pub enum SpecError {
         map: String,
         /// What is wrong.
         why: String,
+    },
+    /// A map of maps whose inner map is not there.
+    #[error("map {map:?}: its inner maps are to look like the map with id {id}, and there is none")]
+    InnerId {
+        /// The outer map.
+        map: String,
+        /// The id that it gives.
+        id: u32,
     },
     /// `SEC(".maps")` without BTF.
     #[error("section \".maps\" needs BTF to be understood, and the object has none: compile with -g")]

@@ -9,6 +9,7 @@
 
 use alloc::string::{String, ToString};
 
+use super::SectionDialect;
 use crate::uapi::{AttachType, ProgType};
 
 bitflags::bitflags! {
@@ -223,22 +224,57 @@ const ROWS: &[Row] = &[
     def("netfilter", Exact, ProgType::NETFILTER, AttachType::NETFILTER, NONE),
 ];
 
+/// Names that `bpf_load.c` went by, each a beginning. Source: `samples/bpf/bpf_load.c`, `do_load_bpf_file`.
+const SAMPLES: &[&str] = &[
+    "kprobe/",
+    "kretprobe/",
+    "tracepoint/",
+    "raw_tracepoint/",
+    "xdp",
+    "perf_event",
+    "socket",
+    "cgroup/skb",
+    "cgroup/sock",
+    "sockops",
+    "sk_skb",
+    "sk_msg",
+];
+
 /// Families whose `NAME/N` asked `bpf_load.c` for slot N of a jump table.
 const NUMBERED: &[&str] = &["socket", "kprobe", "kretprobe", "sockops", "sk_skb", "sk_msg"];
 
 /// What the section's name says about the programs in it. A leading `?` plays no part.
-pub fn classify(section: &str) -> SectionMatch {
+pub fn classify(section: &str, dialect: SectionDialect) -> SectionMatch {
     let name = section.strip_prefix('?').unwrap_or(section);
-    if let Some(row) = ROWS.iter().find(|row| fits(row, name)) {
-        return matched(row, name, SectionRule::Row(row.name));
-    }
-    if let Some((id, key)) = id_key(name) {
-        return untyped(SectionRule::IdKey, Some(SlotHint::Table { id, key }));
-    }
-    match ROWS.iter().filter(|row| begins(row, name)).max_by_key(|row| row.name.len()) {
-        Some(row) => matched(row, name, SectionRule::Prefix(row.name)),
-        None => untyped(SectionRule::Unknown, None),
-    }
+    let rules: &[fn(&str) -> Option<SectionMatch>] = match dialect {
+        SectionDialect::Auto => &[by_row, by_id_key, by_prefix],
+        SectionDialect::Libbpf => &[by_row],
+        SectionDialect::Samples => &[by_sample],
+        SectionDialect::Iproute2 => &[by_id_key],
+    };
+    rules.iter().find_map(|rule| rule(name)).unwrap_or_else(|| untyped(SectionRule::Unknown, None))
+}
+
+fn by_row(name: &str) -> Option<SectionMatch> {
+    let row = ROWS.iter().find(|row| fits(row, name))?;
+    Some(matched(row, name, SectionRule::Row(row.name)))
+}
+
+fn by_id_key(name: &str) -> Option<SectionMatch> {
+    let (id, key) = name.split_once('/')?;
+    let slot = SlotHint::Table { id: id.parse().ok()?, key: key.parse().ok()? };
+    Some(untyped(SectionRule::IdKey, Some(slot)))
+}
+
+fn by_prefix(name: &str) -> Option<SectionMatch> {
+    let row = ROWS.iter().filter(|row| begins(row, name)).max_by_key(|row| row.name.len())?;
+    Some(matched(row, name, SectionRule::Prefix(row.name)))
+}
+
+fn by_sample(name: &str) -> Option<SectionMatch> {
+    let family = SAMPLES.iter().find(|family| name.starts_with(**family))?;
+    let row = ROWS.iter().find(|row| row.name == family.trim_end_matches('/'))?;
+    Some(matched(row, name, SectionRule::Prefix(row.name)))
 }
 
 fn matched(row: &Row, name: &str, rule: SectionRule) -> SectionMatch {
@@ -273,14 +309,25 @@ fn begins(row: &Row, name: &str) -> bool {
         .is_some_and(|rest| row.name.len() > 2 || !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
-fn id_key(name: &str) -> Option<(u32, u32)> {
-    let (id, key) = name.split_once('/')?;
-    Some((id.parse().ok()?, key.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn classify(section: &str) -> SectionMatch {
+        super::classify(section, SectionDialect::Auto)
+    }
+
+    #[test]
+    fn dialects_narrow_what_a_name_may_mean() {
+        let ty = |name, dialect| super::classify(name, dialect).ty;
+        assert_eq!(ty("xdp_drop", SectionDialect::Libbpf), None);
+        assert_eq!(ty("xdp", SectionDialect::Iproute2), None);
+        assert_eq!(ty("xdp_drop", SectionDialect::Samples), Some(ProgType::XDP));
+        assert_eq!(ty("classifier", SectionDialect::Samples), None);
+        assert!(SAMPLES.iter().all(|name| by_sample(name).is_some()), "each has its row");
+        let devmap = super::classify("xdp/devmap", SectionDialect::Samples);
+        assert_eq!(devmap.attach, AttachType::XDP, "bpf_load.c knew nothing of devmaps");
+    }
 
     #[test]
     fn every_row_is_reached_by_its_own_name() {

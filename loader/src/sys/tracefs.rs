@@ -5,9 +5,10 @@
 //!
 //! Source: `Documentation/trace/ftrace.rst`. Since: Linux 5.10 (the event `bpf_trace/bpf_trace_printk`).
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -80,6 +81,8 @@ impl TraceInstance {
         let instance = Self { path: path.clone(), _mount: mount };
         let event = path.join("events/bpf_trace/bpf_trace_printk/enable");
         fs::write(event, "1").map_err(failed("switch on bpf_trace_printk in"))?;
+        // Wake up readers at the first line, not when half the buffer is full. Kernels before 5.0 always do.
+        let _always = fs::write(path.join("buffer_percent"), "0");
         Ok(instance)
     }
 
@@ -88,13 +91,25 @@ impl TraceInstance {
     /// # Errors
     /// [`TraceError`] if it cannot be opened.
     pub fn pipe(&self) -> Result<TracePipe, TraceError> {
-        let opened = File::open(self.path.join("trace_pipe"));
+        self.open(0)
+    }
+
+    /// Opens the pipe for an event loop: where there is no line, reading fails with `EAGAIN` instead of waiting.
+    ///
+    /// # Errors
+    /// [`TraceError`] if it cannot be opened.
+    pub fn pipe_nonblocking(&self) -> Result<TracePipe, TraceError> {
+        self.open(libc::O_NONBLOCK)
+    }
+
+    fn open(&self, flags: i32) -> Result<TracePipe, TraceError> {
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(self.path.join("trace_pipe"));
         let failed = |error| TraceError::Instance {
             step: "read",
             path: self.path.clone(),
             errno: Errno::from_io(&error),
         };
-        Ok(TracePipe { lines: BufReader::new(opened.map_err(failed)?) })
+        Ok(TracePipe { lines: BufReader::new(opened.map_err(failed)?), begun: String::new() })
     }
 }
 
@@ -110,22 +125,36 @@ impl Drop for TraceInstance {
 #[derive(Debug)]
 pub struct TracePipe {
     lines: BufReader<File>,
+    /// A line whose end has not been read yet.
+    begun: String,
+}
+
+impl AsFd for TracePipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.lines.get_ref().as_fd()
+    }
+}
+
+impl AsRawFd for TracePipe {
+    fn as_raw_fd(&self) -> RawFd {
+        self.lines.get_ref().as_raw_fd()
+    }
 }
 
 impl TracePipe {
-    /// The file behind it, to wait for.
-    pub fn file(&self) -> &File {
-        self.lines.get_ref()
-    }
-
-    /// The next line; waits for it. `None` at the end, which a trace pipe does not have.
+    /// The next line that is not empty: messages that end in a line break, as old kernels need them, leave an empty
+    /// one behind. `None` at the end, which a trace pipe does not have.
     ///
     /// # Errors
-    /// The errno of reading.
+    /// The errno of reading; `EAGAIN` if there is no line and the pipe does not wait.
     pub fn next_line(&mut self) -> Result<Option<TraceLine>, Errno> {
-        let mut line = String::new();
-        let read = self.lines.read_line(&mut line).map_err(|error| Errno::from_io(&error))?;
-        Ok((read > 0).then(|| TraceLine::parse(&line)))
+        loop {
+            self.lines.read_line(&mut self.begun).map_err(|error| Errno::from_io(&error))?;
+            let line = std::mem::take(&mut self.begun);
+            if line != "\n" {
+                return Ok((!line.is_empty()).then(|| TraceLine::parse(&line)));
+            }
+        }
     }
 }
 
