@@ -1,1 +1,54 @@
-//! (to be written)
+//! Attaches, replaces, detaches and queries XDP programs over rtnetlink.
+//!
+//! Stands on `netlink-packet-route` for the messages, `rtnetlink` for the connection and `tokio` to drive it.
+//! Knows nothing of objects, maps or loading: a program comes in as a [`BorrowedFd`](std::os::fd::BorrowedFd).
+//!
+//! ```no_run
+//! # fn program() -> std::os::fd::OwnedFd { unimplemented!() }
+//! use std::os::fd::AsFd;
+//!
+//! use rxdp_netlink::{Detached, XdpMode, blocking};
+//!
+//! let handle = blocking::Handle::connect()?;
+//! let link = handle.link_by_name("eth0")?;
+//! let attachment = handle.hold(link.ifindex, program().as_fd(), XdpMode::Auto)?;
+//! println!("attached in {} mode", attachment.mode());
+//! match attachment.detach_blocking()? {
+//!     Detached::Ours => println!("taken off"),
+//!     Detached::NotOurs { current } => println!("left alone, program id {current:?} is there now"),
+//!     Detached::InterfaceGone => println!("went with its interface"),
+//! }
+//! # Ok::<(), rxdp_netlink::NetlinkError>(())
+//! ```
+//!
+//! The rooms, lowest first: `flags` (words of the kernel), `message` (messages in and out, pure), `extack` (the
+//! kernel's words about a refusal), `error` and `refusal` (what a refusal means), `support` (what this kernel can do),
+//! `socket`, `driver` and `park` (the thread that owns the socket), `exchange` (what an observer sees), `client` (the
+//! calls themselves), `gone` (waiting for a deletion), `handle`, `blocking` and `guard` (their public faces).
+
+#![deny(unsafe_code)]
+
+pub mod blocking;
+mod client;
+mod driver;
+mod error;
+mod exchange;
+pub mod extack;
+mod flags;
+mod gone;
+mod guard;
+mod handle;
+pub mod message;
+mod park;
+mod refusal;
+mod socket;
+mod support;
+
+pub use crate::client::Detached;
+pub use crate::error::{Errno, Interface, NetlinkError, Refusal};
+pub use crate::exchange::{Answer, Exchange, Names, Numbers};
+pub use crate::flags::{Attached, XdpFlags, XdpMode};
+pub use crate::guard::Attachment;
+pub use crate::handle::Handle;
+pub use crate::message::{AttachedProgram, Link, XdpState};
+pub use crate::support::ReplaceSupport;
