@@ -1,2 +1,64 @@
-//! (to be written)
-fn main() {}
+//! `cargo xtask COMMAND`: reads the command line, runs the command, says what went wrong.
+//!
+//! What a command does is in its own file of the library beside this one.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use xtask::{XtaskError, bpf, check, ci, dist, test};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Format, lints, documentation, and that the pure part of the loader stays pure
+    Check,
+    /// All tests, as root: a test that would be skipped fails
+    Test,
+    /// Rebuild the committed BPF objects from their C sources
+    Bpf {
+        /// Change nothing: fail if a committed object is not what its source gives
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the static `rxdp-load` that people install; its path is the last line of the output
+    Dist,
+    /// What has to pass before a change goes in: check, then test
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), XtaskError> {
+    match command {
+        Command::Check => check::run(),
+        Command::Test => test::run(),
+        Command::Bpf { check: true } => bpf::check(),
+        Command::Bpf { check: false } => bpf::rebuild(),
+        Command::Dist => dist::run(),
+        Command::Ci => ci::run(),
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_causes(cause)),
+        None => error.to_string(),
+    }
+}
