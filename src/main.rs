@@ -1,2 +1,64 @@
-//! (to be written)
-fn main() {}
+//! `rxdp-load`: the command-line face of the loader. Parses, calls one command, turns its failure into words and a code.
+
+mod args;
+mod commands;
+mod error;
+mod job;
+mod report;
+mod select;
+mod stay;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Verb};
+use error::Failure;
+
+/// Lines of a verifier log that an error shows; `-v` shows all.
+const LOG_LINES: usize = 30;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let verbose = cli.attach.as_ref().is_some_and(|attach| attach.verbose);
+    let result = match (cli.verb, cli.attach) {
+        (Some(Verb::Verify(args)), _) => commands::verify::run(&args),
+        (Some(Verb::Status(args)), _) => commands::status::run(&args),
+        (Some(Verb::Unload(args)), _) => commands::unload::run(&args),
+        (Some(Verb::Trace), _) => commands::trace::run(),
+        (Some(Verb::Demo), _) => commands::demo::run(),
+        (None, Some(args)) => commands::attach::run(&args),
+        (None, None) => Cli::command()
+            .error(clap::error::ErrorKind::MissingRequiredArgument, "no OBJECT and no verb")
+            .exit(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has gone away; there is nobody to tell.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Standard error may be closed; the exit code says the rest.
+            let _nobody_listens = explain(&failure, verbose);
+            failure.exit().into()
+        }
+    }
+}
+
+fn explain(failure: &Failure, verbose: bool) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    if let Some(log) = failure.log() {
+        let lines: Vec<&str> = log.text.lines().collect();
+        let shown = if verbose { lines.len() } else { LOG_LINES };
+        let skipped = lines.len().saturating_sub(shown);
+        writeln!(err, "verifier log{}:", if log.truncated { " (cut by the kernel)" } else { "" })?;
+        if skipped > 0 {
+            writeln!(err, "  ... {skipped} lines more with -v or verify --log")?;
+        }
+        for line in lines.iter().skip(skipped) {
+            writeln!(err, "  {line}")?;
+        }
+    }
+    writeln!(err, "rxdp-load: {failure}")?;
+    failure.advice().iter().try_for_each(|line| writeln!(err, "  {line}"))
+}

@@ -55,6 +55,8 @@ pub enum Select {
     Autoload,
     /// All.
     All,
+    /// This one only.
+    One(ProgId),
 }
 
 /// What to do with a jump table that programs of different kinds use: the kernel gives it to the first of them.

@@ -30,7 +30,12 @@ pub(super) fn programs(
     let (mut loads, mut refused) = (Vec::new(), Vec::new());
     for (at, program) in object.spec.programs.iter().enumerate() {
         let id = ProgId::new(at);
-        if options.select == Select::Autoload && !program.autoload {
+        let wanted = match options.select {
+            Select::Autoload => program.autoload,
+            Select::All => true,
+            Select::One(one) => one == id,
+        };
+        if !wanted {
             continue;
         }
         match one(object, id, program, machine, options) {

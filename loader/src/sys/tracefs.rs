@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -91,25 +91,26 @@ impl TraceInstance {
     /// # Errors
     /// [`TraceError`] if it cannot be opened.
     pub fn pipe(&self) -> Result<TracePipe, TraceError> {
-        self.open(0)
+        Ok(TracePipe { lines: BufReader::new(self.open(0)?) })
     }
 
-    /// Opens the pipe for an event loop: where there is no line, reading fails with `EAGAIN` instead of waiting.
+    /// Opens the pipe for an event loop: where there is nothing to read, reading fails with `EAGAIN` instead of
+    /// waiting. Its lines are for [`TraceLine::parse`].
     ///
     /// # Errors
     /// [`TraceError`] if it cannot be opened.
-    pub fn pipe_nonblocking(&self) -> Result<TracePipe, TraceError> {
+    pub fn pipe_nonblocking(&self) -> Result<File, TraceError> {
         self.open(libc::O_NONBLOCK)
     }
 
-    fn open(&self, flags: i32) -> Result<TracePipe, TraceError> {
+    fn open(&self, flags: i32) -> Result<File, TraceError> {
         let opened = OpenOptions::new().read(true).custom_flags(flags).open(self.path.join("trace_pipe"));
         let failed = |error| TraceError::Instance {
             step: "read",
             path: self.path.clone(),
             errno: Errno::from_io(&error),
         };
-        Ok(TracePipe { lines: BufReader::new(opened.map_err(failed)?), begun: String::new() })
+        opened.map_err(failed)
     }
 }
 
@@ -125,36 +126,22 @@ impl Drop for TraceInstance {
 #[derive(Debug)]
 pub struct TracePipe {
     lines: BufReader<File>,
-    /// A line whose end has not been read yet.
-    begun: String,
-}
-
-impl AsFd for TracePipe {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.lines.get_ref().as_fd()
-    }
-}
-
-impl AsRawFd for TracePipe {
-    fn as_raw_fd(&self) -> RawFd {
-        self.lines.get_ref().as_raw_fd()
-    }
 }
 
 impl TracePipe {
-    /// The next line that is not empty: messages that end in a line break, as old kernels need them, leave an empty
-    /// one behind. `None` at the end, which a trace pipe does not have.
+    /// The next line; waits for it. `None` at the end, which a trace pipe does not have.
     ///
     /// # Errors
-    /// The errno of reading; `EAGAIN` if there is no line and the pipe does not wait.
+    /// The errno of reading.
     pub fn next_line(&mut self) -> Result<Option<TraceLine>, Errno> {
-        loop {
-            self.lines.read_line(&mut self.begun).map_err(|error| Errno::from_io(&error))?;
-            let line = std::mem::take(&mut self.begun);
-            if line != "\n" {
-                return Ok((!line.is_empty()).then(|| TraceLine::parse(&line)));
+        let mut raw = String::new();
+        while self.lines.read_line(&mut raw).map_err(|error| Errno::from_io(&error))? > 0 {
+            if let Some(line) = TraceLine::parse(&raw) {
+                return Ok(Some(line));
             }
+            raw.clear();
         }
+        Ok(None)
     }
 }
 
@@ -173,19 +160,24 @@ pub struct TraceLine {
 
 impl TraceLine {
     /// Takes a line apart: `TASK-PID [CPU] FLAGS SECONDS: bpf_trace_printk: MESSAGE`.
-    fn parse(raw: &str) -> Self {
+    ///
+    /// `None` for an empty one: messages that end in a line break, as old kernels need them, leave such behind.
+    pub fn parse(raw: &str) -> Option<Self> {
         let raw = raw.trim_end().to_string();
+        if raw.is_empty() {
+            return None;
+        }
         let (head, message) = match raw.split_once(": bpf_trace_printk: ") {
             Some((head, message)) => (head, message.to_string()),
             None => ("", raw.clone()),
         };
         let cpu = head.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(cpu, _)| cpu);
-        Self {
+        Some(Self {
             cpu: cpu.and_then(|cpu| cpu.parse().ok()),
             seconds: head.rsplit(' ').next().filter(|s| s.contains('.')).map(ToString::to_string),
             message,
             raw,
-        }
+        })
     }
 }
 
@@ -222,13 +214,15 @@ mod tests {
     #[test]
     fn lines_are_taken_apart() {
         let raw = "          <idle>-0       [001] ..s2.   123.456789: bpf_trace_printk: XDP: tail call: 1\n";
-        let line = TraceLine::parse(raw);
+        let line = TraceLine::parse(raw).unwrap();
         assert_eq!(line.message, "XDP: tail call: 1");
         assert_eq!((line.cpu, line.seconds.as_deref()), (Some(1), Some("123.456789")));
     }
 
     #[test]
     fn a_line_of_another_form_is_shown_whole() {
-        assert_eq!(TraceLine::parse("CPU:0 [LOST 5 EVENTS]\n").message, "CPU:0 [LOST 5 EVENTS]");
+        let lost = TraceLine::parse("CPU:0 [LOST 5 EVENTS]\n").unwrap();
+        assert_eq!((lost.message.as_str(), lost.cpu), ("CPU:0 [LOST 5 EVENTS]", None));
+        assert_eq!(TraceLine::parse("\n"), None);
     }
 }

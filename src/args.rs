@@ -1,0 +1,177 @@
+//! The command line: what can be said, and nothing about what it does.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rxdp_loader::spec::{MapDialect, SectionDialect};
+use rxdp_netlink::XdpMode;
+
+/// Loads a BPF object file, fills its jump tables and puts its XDP program on an interface.
+///
+/// Stays until Ctrl-C, then takes the program off again: a jump table is emptied when its last user closes it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rxdp-load",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+    #[command(flatten)]
+    pub(crate) attach: Option<Attach>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Load every map and program of object files, report on each, leave nothing behind
+    Verify(Verify),
+    /// Show which XDP programs are attached where, and whether their jump tables still have their slots
+    Status(Status),
+    /// Take the XDP program off an interface
+    Unload(Unload),
+    /// Print what BPF programs print with bpf_trace_printk, until Ctrl-C
+    Trace,
+    /// Run the built-in tail-call program on real packets in a network of its own
+    Demo,
+}
+
+/// The main job.
+#[derive(Debug, Args)]
+pub(crate) struct Attach {
+    /// The object file that clang made
+    pub(crate) object: PathBuf,
+    /// The interface to attach to
+    #[arg(value_name = "IFACE")]
+    pub(crate) interface: String,
+    /// The entry program: its name, section or index [default: the first XDP program]
+    #[arg(long, value_name = "NAME|SECTION|INDEX")]
+    pub(crate) prog: Option<String>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// Put a program into a slot of a jump table, such as 0:78=1 or jmp_table1:78=xdp_tail_call_1
+    #[arg(long, value_name = "MAP:KEY=PROG")]
+    pub(crate) tail_call: Vec<String>,
+    /// Fill no slot that nobody gave, and attach with the slots as they are
+    #[arg(long)]
+    pub(crate) no_infer: bool,
+    /// How to attach: auto, native (drv), generic (skb) or offload (hw); auto leaves it to the kernel
+    #[arg(long, default_value_t = XdpMode::Auto)]
+    pub(crate) mode: XdpMode,
+    /// Replace what is attached, if it is program ID or, without an ID, what was there a moment ago
+    #[arg(long, value_name = "ID", num_args = 0..=1, require_equals = true)]
+    pub(crate) replace: Option<Option<u32>>,
+    /// Detach after this time, such as 50s or 2min
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) stay_for: Option<Duration>,
+    /// Print what BPF programs print with bpf_trace_printk while staying
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// One JSON line when attached, one when detached
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print nothing but errors
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Print more: the map definitions, and the whole verifier log of a refusal
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+/// How to read an object where it leaves things open.
+#[derive(Debug, Args)]
+pub(crate) struct Reading {
+    /// The type of a program whose section does not say it, such as xdp_main=xdp
+    #[arg(long = "type", value_name = "PROG=TYPE")]
+    pub(crate) types: Vec<String>,
+    /// What section names mean
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) section_dialect: SectionDialectArg,
+    /// What the fields of SEC("maps") definitions mean [default: by their size]
+    #[arg(long, value_enum)]
+    pub(crate) map_dialect: Option<MapDialectArg>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum SectionDialectArg {
+    /// libbpf's names, then ID/KEY, then the beginnings of names
+    #[default]
+    Auto,
+    /// libbpf's names only
+    Libbpf,
+    /// The beginnings of names that the kernel's samples knew
+    Samples,
+    /// Labels without a meaning, but ID/KEY
+    Iproute2,
+}
+
+impl From<SectionDialectArg> for SectionDialect {
+    fn from(arg: SectionDialectArg) -> Self {
+        match arg {
+            SectionDialectArg::Auto => Self::Auto,
+            SectionDialectArg::Libbpf => Self::Libbpf,
+            SectionDialectArg::Samples => Self::Samples,
+            SectionDialectArg::Iproute2 => Self::Iproute2,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum MapDialectArg {
+    /// inner_map_idx, numa_node (the kernel's samples)
+    Samples,
+    /// id, pinning (aya, early iproute2)
+    IdPinning,
+    /// id, pinning, inner_id, inner_idx (iproute2's bpf_elf_map)
+    Iproute2,
+}
+
+impl From<MapDialectArg> for MapDialect {
+    fn from(arg: MapDialectArg) -> Self {
+        match arg {
+            MapDialectArg::Samples => Self::Samples,
+            MapDialectArg::IdPinning => Self::IdPinning,
+            MapDialectArg::Iproute2 => Self::Iproute2,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Object files
+    #[arg(required = true, value_name = "OBJECT")]
+    pub(crate) objects: Vec<PathBuf>,
+    /// One JSON line an object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The whole verifier log of every refusal, up to 64 MiB
+    #[arg(long)]
+    pub(crate) log: bool,
+    /// With --json: the instructions as they are sent to the kernel, and what they refer to
+    #[arg(long, requires = "json")]
+    pub(crate) insns: bool,
+    /// Only this program: its name, section or index
+    #[arg(long, value_name = "NAME|SECTION|INDEX")]
+    pub(crate) prog: Option<String>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Only this interface
+    #[arg(value_name = "IFACE")]
+    pub(crate) interface: Option<String>,
+    /// A JSON array, one element an interface that carries a program
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unload {
+    /// The interface
+    #[arg(value_name = "IFACE")]
+    pub(crate) interface: String,
+}

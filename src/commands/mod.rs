@@ -1,0 +1,9 @@
+//! One file a verb. A command takes its arguments, calls the libraries and prints; logic that two of them need stands
+//! beside this folder.
+
+pub(crate) mod attach;
+pub(crate) mod demo;
+pub(crate) mod status;
+pub(crate) mod trace;
+pub(crate) mod unload;
+pub(crate) mod verify;

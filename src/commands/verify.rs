@@ -1,0 +1,192 @@
+//! Loads every map and program of object files, reports on each, leaves nothing behind.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use rxdp_loader::link::{LinkedObject, LinkedProgram};
+use rxdp_loader::load::{self, Given, LoadError, LogPolicy, MapReport, ProgramReport, Report};
+use rxdp_loader::plan::{self, MixedTables, Options, Select};
+use rxdp_loader::spec::ProgId;
+use rxdp_loader::sys::{Linux, host};
+use rxdp_loader::trace::hex;
+use rxdp_loader::uapi::ProgType;
+use serde::Serialize;
+
+use crate::args::Verify;
+use crate::error::{Exit, Failure, exit_of};
+use crate::{job, report, select};
+
+/// An object, as scripts see it.
+#[derive(Debug, Default, Serialize)]
+struct ObjectRow {
+    object: String,
+    ok: bool,
+    error: Option<String>,
+    maps: Vec<MapRow>,
+    programs: Vec<ProgramRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct MapRow {
+    name: String,
+    #[serde(rename = "type")]
+    ty: String,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    ok: bool,
+    error: Option<String>,
+    id: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProgramRow {
+    name: String,
+    section: String,
+    #[serde(rename = "type")]
+    ty: Option<String>,
+    expected_attach_type: Option<u32>,
+    ok: bool,
+    error: Option<String>,
+    errno: Option<i32>,
+    tag: Option<String>,
+    id: Option<u32>,
+    insn_count: Option<usize>,
+    verified_insns: Option<u32>,
+    load_us: Option<u128>,
+    insns: Option<String>,
+    map_refs: Option<Vec<(u32, String)>>,
+    log: Option<String>,
+}
+
+/// Checks one object after another; fails with the first failure's code once all are done.
+pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
+    let mut first = None;
+    for path in &args.objects {
+        let (row, exit) = match check(path, args) {
+            Ok(checked) => checked,
+            Err(failure) => (failed(path, &failure), Some(failure.exit())),
+        };
+        let mut out = io::stdout().lock();
+        let written = if args.json { report::json(&mut out, &row) } else { show(&mut out, &row) };
+        written.map_err(Failure::Output)?;
+        first = first.or(exit.map(|exit| (row.object, exit)));
+    }
+    match first {
+        Some((object, exit)) => Err(Failure::Verify(object, exit)),
+        None => Ok(()),
+    }
+}
+
+fn failed(path: &Path, failure: &Failure) -> ObjectRow {
+    let object = path.display().to_string();
+    let words = failure.to_string();
+    // The row says which object already.
+    let error = words.strip_prefix(&format!("{object}: ")).unwrap_or(&words).to_string();
+    ObjectRow { object, error: Some(error), ..ObjectRow::default() }
+}
+
+fn check(path: &Path, args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failure> {
+    let name = path.display().to_string();
+    let object = job::read(path, &args.reading)?;
+    let only = args.prog.as_ref().map(|given| select::program(&object.spec, &name, given)).transpose()?;
+    let options = Options {
+        select: only.map_or(Select::All, Select::One),
+        types: select::types(&object.spec, &name, &args.reading.types)?,
+        default_type: Some(ProgType::XDP),
+        mixed_tables: MixedTables::Copy,
+        ..Options::default()
+    };
+    let plan = plan::plan(&object, &host::machine(), &options);
+    let plan = plan.map_err(|error| Failure::object(&name, LoadError::from(error)))?;
+    let log = if args.log { LogPolicy::Whole } else { LogPolicy::End };
+    let report = load::verify(&plan, &Linux, Given { log, ..Given::default() });
+    let exit = report.first_error().map(exit_of);
+    Ok((row(name, &object, &report, args), exit))
+}
+
+fn row(name: String, object: &LinkedObject, report: &Report, args: &Verify) -> ObjectRow {
+    ObjectRow {
+        object: name,
+        ok: report.first_error().is_none(),
+        error: report.slots.first().map(ToString::to_string),
+        maps: report.maps.iter().map(map_row).collect(),
+        programs: report.programs.iter().map(|program| program_row(object, program, args)).collect(),
+    }
+}
+
+fn map_row(map: &MapReport) -> MapRow {
+    let create = &map.create;
+    MapRow {
+        name: create.name.clone(),
+        ty: create.ty.to_string(),
+        key_size: create.key_size,
+        value_size: create.value_size,
+        max_entries: create.max_entries,
+        flags: create.flags.bits(),
+        ok: map.result.is_ok(),
+        error: map.result.as_ref().err().map(ToString::to_string),
+        id: map.result.as_ref().ok().map(|info| info.id),
+    }
+}
+
+fn program_row(object: &LinkedObject, program: &ProgramReport, args: &Verify) -> ProgramRow {
+    let ProgramReport { id, load, result, took } = program;
+    let linked = object.program(*id);
+    let (name, section) = words(object, *id);
+    let info = result.as_ref().ok();
+    let error = result.as_ref().err();
+    ProgramRow {
+        name,
+        section,
+        ty: load.as_ref().map(|load| load.ty.to_string()),
+        expected_attach_type: load.as_ref().map(|load| load.attach.0),
+        ok: info.is_some(),
+        error: error.map(ToString::to_string),
+        errno: error.and_then(LoadError::errno).map(|errno| errno.0),
+        tag: info.map(|info| hex(&info.tag)),
+        id: info.map(|info| info.id),
+        insn_count: linked.map(|linked| linked.insns.len()),
+        verified_insns: info.map(|info| info.verified_insns),
+        load_us: load.as_ref().map(|_| took.as_micros()),
+        insns: linked.filter(|_| args.insns).map(code),
+        map_refs: linked.filter(|_| args.insns).map(|linked| map_refs(object, linked)),
+        log: error.filter(|_| args.log).and_then(LoadError::log).map(|log| log.text.clone()),
+    }
+}
+
+fn words(object: &LinkedObject, id: ProgId) -> (String, String) {
+    object.spec.program(id).map(|p| (p.name.clone(), p.section.clone())).unwrap_or_default()
+}
+
+/// The program as it is sent, but for descriptors: those of maps are zero.
+fn code(linked: &LinkedProgram) -> String {
+    let bytes: Vec<u8> = linked.insns.iter().flat_map(|insn| insn.to_native()).collect();
+    hex(&bytes)
+}
+
+fn map_refs(object: &LinkedObject, linked: &LinkedProgram) -> Vec<(u32, String)> {
+    linked.map_refs.iter().map(|(at, map)| (at.0, object.spec.map_name(*map).to_string())).collect()
+}
+
+fn show(out: &mut impl Write, row: &ObjectRow) -> io::Result<()> {
+    let ObjectRow { object, ok, error, maps, programs } = row;
+    if let Some(error) = error {
+        return writeln!(out, "{object}: {error}");
+    }
+    let loaded = |oks: usize, all: usize, what: &str| format!("{oks} of {all} {what}");
+    let maps_ok = loaded(maps.iter().filter(|map| map.ok).count(), maps.len(), "maps");
+    let programs_ok =
+        loaded(programs.iter().filter(|program| program.ok).count(), programs.len(), "programs");
+    writeln!(out, "{object}: {}, {maps_ok}, {programs_ok}", if *ok { "ok" } else { "failed" })?;
+    let errors = maps.iter().filter_map(|map| map.error.as_ref());
+    let errors = errors.chain(programs.iter().filter_map(|program| program.error.as_ref()));
+    for error in errors {
+        writeln!(out, "  {error}")?;
+    }
+    for log in programs.iter().filter_map(|program| program.log.as_ref()) {
+        log.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! What people and programs are shown: tables of what is loaded, and the JSON that scripts rely on.
+
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+
+use comfy_table::{Table, presets};
+use rxdp_loader::load::{LoadError, LoadedMap, LoadedObject, LoadedProgram};
+use rxdp_loader::plan::SlotSource;
+use rxdp_loader::spec::{MapSpec, ObjectSpec, Pinning};
+use rxdp_loader::sys::Linux;
+use serde::Serialize;
+
+use crate::error::Failure;
+use crate::job::Loaded;
+
+/// The line that says that the program is attached.
+#[derive(Debug, Serialize)]
+pub(crate) struct Attached {
+    event: &'static str,
+    pub(crate) object: String,
+    pub(crate) interface: String,
+    pub(crate) ifindex: u32,
+    pub(crate) mode: String,
+    pub(crate) program: NamedId,
+    map_fd: Vec<MapFd>,
+    prog_fd: Vec<ProgFd>,
+    tail_calls: Vec<TailCall>,
+}
+
+/// The line that says that it is no longer.
+#[derive(Debug, Serialize)]
+pub(crate) struct DetachedEvent<'a> {
+    pub(crate) event: &'static str,
+    pub(crate) interface: &'a str,
+    pub(crate) reason: &'a str,
+}
+
+/// A program by name and id.
+#[derive(Debug, Serialize)]
+pub(crate) struct NamedId {
+    pub(crate) name: String,
+    pub(crate) id: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct MapFd {
+    index: usize,
+    name: String,
+    fd: i32,
+    id: u32,
+    #[serde(skip)]
+    what: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ProgFd {
+    index: usize,
+    name: String,
+    section: String,
+    fd: i32,
+    id: u32,
+    #[serde(skip)]
+    what: String,
+}
+
+#[derive(Debug, Serialize)]
+struct TailCall {
+    map: String,
+    key: u32,
+    program: String,
+    id: Option<u32>,
+    from: String,
+}
+
+/// Everything about a load that is worth showing.
+pub(crate) fn attached(
+    object: &str,
+    interface: (&str, u32),
+    mode: String,
+    loaded: &Loaded,
+) -> Result<Attached, Failure> {
+    let failed = |error: LoadError| Failure::object(object, error);
+    let LoadedObject { maps, programs, slots } = &loaded.object;
+    let map_fd =
+        maps.iter().map(|map| map_row(map, &loaded.spec)).collect::<Result<_, _>>().map_err(failed)?;
+    let prog_fd: Vec<ProgFd> = programs.iter().map(prog_row).collect::<Result<_, _>>().map_err(failed)?;
+    let entry = prog_fd.iter().find(|row| row.index == loaded.entry.index());
+    let program = entry.map(|row| NamedId { name: row.name.clone(), id: row.id });
+    let tail_calls = slots.iter().map(|slot| TailCall {
+        map: slot.map.clone(),
+        key: slot.fill.key,
+        program: slot.value.clone(),
+        id: slot.id,
+        from: slot.fill.from.to_string(),
+    });
+    Ok(Attached {
+        event: "attached",
+        object: object.to_string(),
+        interface: interface.0.to_string(),
+        ifindex: interface.1,
+        mode,
+        program: program.unwrap_or(NamedId { name: "?".to_string(), id: 0 }),
+        map_fd,
+        prog_fd,
+        tail_calls: tail_calls.collect(),
+    })
+}
+
+fn map_row(map: &LoadedMap, spec: &ObjectSpec) -> Result<MapFd, LoadError> {
+    let id = map.info(&Linux)?.id;
+    let (index, name) = (map.id.index(), map.name.clone());
+    Ok(MapFd {
+        index,
+        name,
+        fd: map.fd.as_raw_fd(),
+        id,
+        what: spec.map(map.id).map(definition).unwrap_or_default(),
+    })
+}
+
+fn prog_row(program: &LoadedProgram) -> Result<ProgFd, LoadError> {
+    let id = program.info(&Linux)?.id;
+    let (index, name, section) = (program.id.index(), program.name.clone(), program.section.clone());
+    Ok(ProgFd { index, name, section, fd: program.fd.as_raw_fd(), id, what: program.ty.to_string() })
+}
+
+fn definition(map: &MapSpec) -> String {
+    format!("{}, key {}, value {}, {} entries", map.ty, map.key_size, map.value_size, map.max_entries)
+}
+
+/// The report as a person reads it.
+pub(crate) fn show(
+    out: &mut impl Write,
+    report: &Attached,
+    loaded: &Loaded,
+    verbose: bool,
+) -> io::Result<()> {
+    let mut table = plain_table();
+    for map in &report.map_fd {
+        let what = if verbose { map.what.as_str() } else { map.what.split(',').next().unwrap_or_default() };
+        table.add_row([
+            format!("map_fd[{}]", map.index),
+            format!("fd {}", map.fd),
+            format!("id {}", map.id),
+            map.name.clone(),
+            what.to_string(),
+        ]);
+    }
+    for program in &report.prog_fd {
+        table.add_row([
+            format!("prog_fd[{}]", program.index),
+            format!("fd {}", program.fd),
+            format!("id {}", program.id),
+            program.name.clone(),
+            format!("{}, SEC(\"{}\")", program.what, program.section),
+        ]);
+    }
+    write_table(out, &table)?;
+    for map in loaded.spec.maps.iter().filter(|map| map.pinning != Pinning::None) {
+        writeln!(out, "{} asks to be pinned: it is not, pinning is not supported yet", map.name)?;
+    }
+    for slot in &loaded.object.slots {
+        let why = match (slot.fill.from, &loaded.inference) {
+            (SlotSource::Inferred, Some(reason)) => format!("inferred: {reason}"),
+            (from, _) => from.to_string(),
+        };
+        let id = slot.id.map(|id| format!(" (id {id})")).unwrap_or_default();
+        writeln!(out, "{}[{}] = {}{id}, {why}", slot.map, slot.fill.key, slot.value)?;
+    }
+    let NamedId { name, id } = &report.program;
+    writeln!(out, "{name} (id {id}) is attached to {} in {} mode", report.interface, report.mode)
+}
+
+/// A table without lines.
+pub(crate) fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table
+}
+
+/// Writes a table without blanks at the ends of its lines.
+pub(crate) fn write_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
+    table.lines().try_for_each(|line| writeln!(out, "{}", line.trim()))
+}
+
+/// One line of JSON.
+pub(crate) fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let line = serde_json::to_string(value).map_err(io::Error::from)?;
+    writeln!(out, "{line}")
+}

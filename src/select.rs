@@ -1,0 +1,88 @@
+//! From words of the command line to things of the object: programs and maps by name, section or index.
+
+use std::collections::BTreeMap;
+
+use rxdp_loader::plan::{FillSlot, SlotSource, SlotValue};
+use rxdp_loader::spec::{MapId, ObjectSpec, ProgId};
+use rxdp_loader::uapi::ProgType;
+
+use crate::error::Failure;
+
+/// The program that goes by this name, section or index.
+pub(crate) fn program(spec: &ObjectSpec, object: &str, given: &str) -> Result<ProgId, Failure> {
+    let ids = || (0..spec.programs.len()).map(ProgId::new).zip(&spec.programs);
+    let by_name = || ids().find(|(_, p)| p.name == given);
+    let by_section = || {
+        let mut found = ids().filter(|(_, p)| p.section == given);
+        found.next().filter(|_| found.next().is_none())
+    };
+    let by_index = || given.parse().ok().and_then(|at: usize| ids().nth(at));
+    match by_name().or_else(by_section).or_else(by_index) {
+        Some((id, _)) => Ok(id),
+        None => Err(Failure::NotInObject {
+            object: object.to_string(),
+            what: "program",
+            given: given.to_string(),
+            there_are: list(
+                spec.programs
+                    .iter()
+                    .enumerate()
+                    .map(|(at, p)| format!("{at}: {} in section {}", p.name, p.section)),
+            ),
+        }),
+    }
+}
+
+/// The map that goes by this name or index.
+pub(crate) fn map(spec: &ObjectSpec, object: &str, given: &str) -> Result<MapId, Failure> {
+    let by_name = spec.maps.iter().position(|m| m.name == given);
+    let by_index = || given.parse().ok().filter(|at: &usize| *at < spec.maps.len());
+    by_name.or_else(by_index).map(MapId::new).ok_or_else(|| Failure::NotInObject {
+        object: object.to_string(),
+        what: "map",
+        given: given.to_string(),
+        there_are: list(spec.maps.iter().enumerate().map(|(at, m)| format!("{at}: {}", m.name))),
+    })
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    if items.is_empty() { "none".to_string() } else { items.join(", ") }
+}
+
+/// `--type PROG=TYPE`, all of them.
+pub(crate) fn types(
+    spec: &ObjectSpec,
+    object: &str,
+    given: &[String],
+) -> Result<BTreeMap<ProgId, ProgType>, Failure> {
+    let one = |text: &String| {
+        let wrong = |why: String| Failure::Option { option: "--type", given: text.clone(), why };
+        let (prog, ty) = text.rsplit_once('=').ok_or_else(|| wrong("it is not PROG=TYPE".to_string()))?;
+        let Some(ty) = ProgType::from_name(ty) else {
+            let known: Vec<_> = ProgType::names().skip(1).collect();
+            return Err(wrong(format!("there is no program type {ty:?}; there are {}", known.join(", "))));
+        };
+        Ok((program(spec, object, prog)?, ty))
+    };
+    given.iter().map(one).collect()
+}
+
+/// `--tail-call MAP:KEY=PROG`, all of them.
+pub(crate) fn tail_calls(
+    spec: &ObjectSpec,
+    object: &str,
+    given: &[String],
+) -> Result<Vec<FillSlot>, Failure> {
+    let one = |text: &String| {
+        let wrong =
+            |why: &str| Failure::Option { option: "--tail-call", given: text.clone(), why: why.to_string() };
+        let (slot, prog) = text.split_once('=').ok_or_else(|| wrong("it is not MAP:KEY=PROG"))?;
+        let (table, key) = slot.rsplit_once(':').ok_or_else(|| wrong("it is not MAP:KEY=PROG"))?;
+        let key =
+            key.parse().map_err(|_not_a_number| wrong("its KEY is not a number from 0 to 4294967295"))?;
+        let value = SlotValue::Program(program(spec, object, prog)?);
+        Ok(FillSlot { map: map(spec, object, table)?, key, value, from: SlotSource::Given })
+    };
+    given.iter().map(one).collect()
+}
