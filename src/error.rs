@@ -7,6 +7,7 @@ use rxdp_loader::load::{Blame, LoadError};
 use rxdp_loader::plan::PlanError;
 use rxdp_loader::sys::tracefs::TraceError;
 use rxdp_loader::sys::{Errno, Log};
+use rxdp_loader::uapi::ProgType;
 use rxdp_netlink::NetlinkError;
 use rxdp_sandbox::SandboxError;
 
@@ -56,7 +57,9 @@ pub(crate) enum Failure {
     NoEntry { object: String, there_are: String },
     #[error("{0}")]
     OpenTailCalls(String),
-    #[error("{interface} carries program {found}, not program {expected}")]
+    #[error(
+        "{interface} carries {found}, not program id {expected}: look again with `rxdp-load status {interface}`"
+    )]
     ReplaceOther { interface: String, expected: u32, found: String },
     #[error("only {found} of the 2 lines that prove the tail call came within {seconds} s")]
     DemoSilent { found: usize, seconds: u64 },
@@ -79,24 +82,23 @@ impl Failure {
 
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
+        if let Some(error) = self.load_error() {
+            return exit_of(error);
+        }
         match self {
-            Self::Object { source, .. } => match source.as_ref() {
-                LoaderError::Load(error) => exit_of(error),
-                LoaderError::Trace(_) | LoaderError::TraceRead(_) => Exit::Refused,
-                _ => Exit::Object,
-            },
             Self::Netlink { source, .. } => exit_of_netlink(source),
+            Self::Verify(_, exit) => *exit,
+            Self::Object { .. }
+            | Self::Option { .. }
+            | Self::NotInObject { .. }
+            | Self::NoEntry { .. }
+            | Self::OpenTailCalls(_) => Exit::Object,
             Self::Sandbox(SandboxError::NotPermitted { .. }) => Exit::NotPermitted,
             Self::Trace(TraceError::NoTracefs { errno } | TraceError::Instance { errno, .. })
                 if matches!(*errno, Errno::EPERM | Errno::EACCES) =>
             {
                 Exit::NotPermitted
             }
-            Self::Option { .. }
-            | Self::NotInObject { .. }
-            | Self::NoEntry { .. }
-            | Self::OpenTailCalls(_) => Exit::Object,
-            Self::Verify(_, exit) => *exit,
             Self::Sandbox(_)
             | Self::Trace(_)
             | Self::TraceRead(_)
@@ -109,26 +111,23 @@ impl Failure {
 
     /// What to do about it, a line each, where the message does not say it already.
     pub(crate) fn advice(&self) -> Vec<String> {
-        match self {
-            Self::Netlink { owner, .. } => owner.iter().cloned().collect(),
-            Self::Object { source, .. } => match source.as_ref() {
-                LoaderError::Load(error) => advice_of(error),
-                _ => Vec::new(),
-            },
-            Self::ReplaceOther { .. } => vec!["look again with `rxdp-load status`".to_string()],
-            _ => Vec::new(),
+        if let Self::Netlink { owner, .. } = self {
+            return owner.iter().cloned().collect();
         }
+        self.load_error().map(advice_of).unwrap_or_default()
     }
 
     /// What the verifier wrote, if it was it that refused.
     pub(crate) fn log(&self) -> Option<&Log> {
-        match self {
-            Self::Object { source, .. } => match source.as_ref() {
-                LoaderError::Load(error) => error.log(),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.load_error()?.log()
+    }
+
+    /// The error of loading, if it came to that.
+    fn load_error(&self) -> Option<&LoadError> {
+        let Self::Object { source, .. } = self else {
+            return None;
+        };
+        if let LoaderError::Load(error) = source.as_ref() { Some(error) } else { None }
     }
 }
 
@@ -143,26 +142,23 @@ pub(crate) fn exit_of(error: &LoadError) -> Exit {
 }
 
 fn exit_of_netlink(error: &NetlinkError) -> Exit {
-    match error {
-        NetlinkError::UnknownInterface { .. } | NetlinkError::UnknownMode { .. } => Exit::Object,
-        NetlinkError::NotPermitted { .. } => Exit::NotPermitted,
-        NetlinkError::NotSupported { .. } => Exit::OldKernel,
-        _ => Exit::Refused,
+    if matches!(error, NetlinkError::UnknownInterface { .. } | NetlinkError::UnknownMode { .. }) {
+        return Exit::Object;
     }
+    if matches!(error, NetlinkError::NotPermitted { .. }) {
+        return Exit::NotPermitted;
+    }
+    if matches!(error, NetlinkError::NotSupported { .. }) { Exit::OldKernel } else { Exit::Refused }
 }
 
 fn advice_of(error: &LoadError) -> Vec<String> {
     if error.blame() == Blame::Privilege {
-        return vec![
-            "it needs CAP_BPF and CAP_NET_ADMIN, as root has; a container may forbid bpf(2) besides"
-                .to_string(),
-        ];
+        let needs = "it needs CAP_BPF and CAP_NET_ADMIN, as root has; a container may forbid bpf(2) besides";
+        return vec![needs.to_string()];
     }
-    match error {
-        LoadError::Plan(PlanError::NoType { .. }) => {
-            let types: Vec<_> = rxdp_loader::uapi::ProgType::names().skip(1).collect();
-            vec![format!("types are {}", types.join(", "))]
-        }
-        _ => Vec::new(),
+    if let LoadError::Plan(PlanError::NoType { .. }) = error {
+        let types: Vec<_> = ProgType::names().skip(1).collect();
+        return vec![format!("types are {}", types.join(", "))];
     }
+    Vec::new()
 }

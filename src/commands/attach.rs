@@ -76,15 +76,13 @@ async fn attach(
 
 /// Says whose program is in the way, and how to take its place.
 fn name_the_owner(error: NetlinkError) -> Failure {
-    let owner = match &error {
-        NetlinkError::Occupied { found, .. } | NetlinkError::ModeConflict { found, .. } => {
-            owners(found, true)
-        }
-        NetlinkError::HeldByLink { found, .. } | NetlinkError::NotExpected { found, .. } => {
-            owners(found, false)
-        }
-        _ => None,
-    };
+    let mut owner = None;
+    if let NetlinkError::Occupied { found, .. } | NetlinkError::ModeConflict { found, .. } = &error {
+        owner = owners(found, true);
+    }
+    if let NetlinkError::HeldByLink { found, .. } | NetlinkError::NotExpected { found, .. } = &error {
+        owner = owners(found, false);
+    }
     Failure::Netlink { source: Box::new(error), owner }
 }
 

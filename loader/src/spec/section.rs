@@ -224,6 +224,9 @@ const ROWS: &[Row] = &[
     def("netfilter", Exact, ProgType::NETFILTER, AttachType::NETFILTER, NONE),
 ];
 
+/// Old spellings of rows that prefix rules would take for something else. Source: libbpf before 1.0.
+const ALIASES: &[(&str, &str)] = &[("xdp_devmap", "xdp/devmap"), ("xdp_cpumap", "xdp/cpumap")];
+
 /// Names that `bpf_load.c` went by, each a beginning. Source: `samples/bpf/bpf_load.c`, `do_load_bpf_file`.
 const SAMPLES: &[&str] = &[
     "kprobe/",
@@ -267,6 +270,10 @@ fn by_id_key(name: &str) -> Option<SectionMatch> {
 }
 
 fn by_prefix(name: &str) -> Option<SectionMatch> {
+    if let Some((old, now)) = ALIASES.iter().find(|(old, _)| name.starts_with(old)) {
+        let row = ROWS.iter().find(|row| row.name == *now)?;
+        return Some(matched(row, name, SectionRule::Prefix(old)));
+    }
     let row = ROWS.iter().filter(|row| begins(row, name)).max_by_key(|row| row.name.len())?;
     Some(matched(row, name, SectionRule::Prefix(row.name)))
 }
@@ -352,6 +359,8 @@ mod tests {
         assert_eq!(attach("xdp/devmap"), AttachType::XDP_DEVMAP);
         assert_eq!(attach("xdp/cpumap/x"), AttachType::XDP_CPUMAP);
         assert_eq!(attach("xdp.frags/cpumap"), AttachType::XDP_CPUMAP);
+        assert_eq!(attach("xdp_devmap/old"), AttachType::XDP_DEVMAP);
+        assert_eq!(attach("xdp_cpumap"), AttachType::XDP_CPUMAP);
         assert_eq!(attach("cgroup/sock_create2"), AttachType::CGROUP_INET_SOCK_CREATE);
         assert_eq!(classify("cgroup/sock2").rule, SectionRule::Prefix("cgroup/sock"));
         assert!(classify("xdp.frags_x").flags.contains(SectionFlags::XDP_FRAGS));
