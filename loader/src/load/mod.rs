@@ -4,7 +4,7 @@
 //! before is closed again. Nothing is decided here that the plan has not written down.
 
 mod error;
-mod object;
+mod loaded;
 mod session;
 mod verify;
 
@@ -16,7 +16,7 @@ use crate::spec::MapId;
 use crate::sys::Kernel;
 
 pub use error::{Blame, LoadError};
-pub use object::{FilledSlot, LoadedMap, LoadedObject, LoadedProgram};
+pub use loaded::{FilledSlot, LoadedMap, LoadedObject, LoadedProgram};
 pub use verify::{MapReport, ProgramReport, Report, verify};
 
 use session::Session;
