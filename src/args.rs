@@ -1,6 +1,6 @@
 //! The command line: what can be said, and nothing about what it does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -21,7 +21,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Option<Verb>,
     #[command(flatten)]
-    pub(crate) attach: Option<Attach>,
+    pub(crate) attach: Attach,
 }
 
 #[derive(Debug, Subcommand)]
@@ -41,11 +41,13 @@ pub(crate) enum Verb {
 /// The main job.
 #[derive(Debug, Args)]
 pub(crate) struct Attach {
+    // Both are there unless a verb is.
     /// The object file that clang made
-    pub(crate) object: PathBuf,
+    #[arg(required = true)]
+    object: Option<PathBuf>,
     /// The interface to attach to
-    #[arg(value_name = "IFACE")]
-    pub(crate) interface: String,
+    #[arg(required = true, value_name = "IFACE")]
+    interface: Option<String>,
     /// The entry program: its name, section or index [default: the first XDP program]
     #[arg(long, value_name = "NAME|SECTION|INDEX")]
     pub(crate) prog: Option<String>,
@@ -78,6 +80,18 @@ pub(crate) struct Attach {
     /// Print more: the map definitions, and the whole verifier log of a refusal
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+impl Attach {
+    /// The object file.
+    pub(crate) fn object(&self) -> &Path {
+        self.object.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// The interface's name.
+    pub(crate) fn interface(&self) -> &str {
+        self.interface.as_deref().unwrap_or_default()
+    }
 }
 
 /// How to read an object where it leaves things open.

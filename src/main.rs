@@ -11,7 +11,7 @@ mod stay;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use args::{Cli, Verb};
 use error::Failure;
@@ -21,17 +21,13 @@ const LOG_LINES: usize = 30;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let verbose = cli.attach.as_ref().is_some_and(|attach| attach.verbose);
-    let result = match (cli.verb, cli.attach) {
-        (Some(Verb::Verify(args)), _) => commands::verify::run(&args),
-        (Some(Verb::Status(args)), _) => commands::status::run(&args),
-        (Some(Verb::Unload(args)), _) => commands::unload::run(&args),
-        (Some(Verb::Trace), _) => commands::trace::run(),
-        (Some(Verb::Demo), _) => commands::demo::run(),
-        (None, Some(args)) => commands::attach::run(&args),
-        (None, None) => Cli::command()
-            .error(clap::error::ErrorKind::MissingRequiredArgument, "no OBJECT and no verb")
-            .exit(),
+    let result = match &cli.verb {
+        Some(Verb::Verify(args)) => commands::verify::run(args),
+        Some(Verb::Status(args)) => commands::status::run(args),
+        Some(Verb::Unload(args)) => commands::unload::run(args),
+        Some(Verb::Trace) => commands::trace::run(),
+        Some(Verb::Demo) => commands::demo::run(),
+        None => commands::attach::run(&cli.attach),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,7 +35,7 @@ fn main() -> ExitCode {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             // Standard error may be closed; the exit code says the rest.
-            let _nobody_listens = explain(&failure, verbose);
+            let _nobody_listens = explain(&failure, cli.attach.verbose);
             failure.exit().into()
         }
     }

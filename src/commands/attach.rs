@@ -19,12 +19,12 @@ pub(crate) fn run(args: &Attach) -> Result<(), Failure> {
 }
 
 async fn job(args: &Attach) -> Result<(), Failure> {
-    let object = args.object.display().to_string();
-    let linked = job::read(&args.object, &args.reading)?;
+    let object = args.object().display().to_string();
+    let linked = job::read(args.object(), &args.reading)?;
     let wishes = job::wishes(&linked, &object, args)?;
     let mut signals = Signals::new()?;
     let netlink = Handle::connect()?;
-    let link = netlink.link_by_name(&args.interface).await?;
+    let link = netlink.link_by_name(args.interface()).await?;
     let loaded = job::load(linked, &object, wishes)?;
     let mut tracing = if args.trace { Some(Tracing::start()?) } else { None };
 
@@ -48,7 +48,10 @@ async fn attach(
 ) -> Result<Attachment, Failure> {
     let program = loaded.object.program_by_id(loaded.entry);
     let Some(program) = program else {
-        return Err(Failure::NoEntry { object: args.object.display().to_string(), there_are: String::new() });
+        return Err(Failure::NoEntry {
+            object: args.object().display().to_string(),
+            there_are: String::new(),
+        });
     };
     let Some(replace) = args.replace else {
         return netlink.hold(link.ifindex, program.as_fd(), args.mode).await.map_err(name_the_owner);
@@ -57,13 +60,13 @@ async fn attach(
     let Some(there) = state.programs.iter().find(|p| args.mode == XdpMode::Auto || p.mode == args.mode)
     else {
         if let Some(expected) = replace {
-            let (interface, found) = (args.interface.clone(), state.to_string());
+            let (interface, found) = (args.interface().to_string(), state.to_string());
             return Err(Failure::ReplaceOther { interface, expected, found });
         }
         return netlink.hold(link.ifindex, program.as_fd(), args.mode).await.map_err(name_the_owner);
     };
     if let Some(expected) = replace.filter(|expected| *expected != there.id) {
-        let (interface, found) = (args.interface.clone(), describe(there.id));
+        let (interface, found) = (args.interface().to_string(), describe(there.id));
         return Err(Failure::ReplaceOther { interface, expected, found });
     }
     let Ok(old) = Linux.prog_by_id(there.id) else {
@@ -123,7 +126,7 @@ fn farewell(args: &Attach, detached: &Detached, reason: &str) -> Result<(), Fail
     if args.quiet {
         return Ok(());
     }
-    let interface = args.interface.as_str();
+    let interface = args.interface();
     let mut out = io::stdout().lock();
     if args.json {
         let event = DetachedEvent { event: "detached", interface, reason };

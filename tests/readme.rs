@@ -1,0 +1,139 @@
+//! What README and docs show is what comes out: their commands are run, their tables are printed from the code.
+#![cfg(test)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rxdp_loader::spec::section::{ROWS, SectionFlags};
+use rxdp_sandbox::testing::kernel_or_skip;
+
+/// Commands that are not run here: the test run itself.
+const NOT_HERE: &[&str] = &["cargo test --workspace"];
+
+#[test]
+fn readme_commands_print_what_readme_shows() {
+    let Some(sandbox) = kernel_or_skip("readme_commands_print_what_readme_shows") else {
+        return;
+    };
+    sandbox.add_veth("eth0", "peer0").expect("an interface with the name that people use");
+    let shown = console_blocks(&read("README.md"));
+    assert!(shown.len() >= 5, "README shows commands");
+    for (command, expected) in shown {
+        if NOT_HERE.contains(&command.as_str()) {
+            continue;
+        }
+        let printed = sandbox.near(|| run(&command));
+        assert_eq!(normal(&printed), normal(&expected), "{command}");
+    }
+}
+
+#[test]
+fn docs_of_sections_are_the_code_s_table() {
+    let path = root().join("docs/sections.md");
+    let printed = section_docs();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, &printed).expect("docs/sections.md");
+    }
+    assert_eq!(read("docs/sections.md"), printed, "print it anew with UPDATE_EXPECT=1");
+}
+
+fn section_docs() -> String {
+    let mut text = String::from(
+        "# Section names\n\n\
+         What a section's name says about its programs, in this order:\n\n\
+         1. Only sections with code (`SHF_EXECINSTR`) hold programs, whatever their names.\n\
+         2. A leading `?` is dropped; such programs are loaded when they are asked for, and by `verify`.\n\
+         3. The rows below: the whole name, or, where the row ends in `/...`, also a name that goes on with a `/`.\n\
+         4. `ID/KEY`, two numbers: iproute2's slot KEY of the table with that id. Its type is that of the table's users.\n\
+         5. The longest row that the name begins with, as loaders before libbpf 1.0 did: `xdp1`, `xdp_drop_UDP`, \
+         `classifier/ingress`. `xdp_devmap` and `xdp_cpumap` mean `xdp/devmap` and `xdp/cpumap`.\n\
+         6. Anything else (`prog`, `my_filter`) takes the type that `--type` gives, and XDP without it.\n\n\
+         `--section-dialect` narrows this: `libbpf` stops after 3, `iproute2` takes only 4, `samples` takes only the\n\
+         beginnings that the kernel's `bpf_load.c` knew.\n\n\
+         This table is printed from the code.\n\n\
+         | section | program type | attach type | |\n|---|---|---|---|\n",
+    );
+    for row in ROWS {
+        let target = if row.takes_target { "/..." } else { "" };
+        let attach = if row.attach.0 == 0 { "".to_string() } else { row.attach.to_string() };
+        let flags: Vec<&str> = [
+            (SectionFlags::ATTACH_BTF, "by BTF id"),
+            (SectionFlags::SLEEPABLE, "may sleep"),
+            (SectionFlags::XDP_FRAGS, "frags"),
+            (SectionFlags::ATTACH_OPTIONAL, "attach type optional"),
+        ]
+        .iter()
+        .filter(|(flag, _)| row.flags.contains(*flag))
+        .map(|(_, words)| *words)
+        .collect();
+        text += &format!("| `{}{target}` | {} | {attach} | {} |\n", row.name, row.ty, flags.join(", "));
+    }
+    text
+}
+
+/// Commands behind `# ` in `console` blocks, each with the output that follows.
+fn console_blocks(text: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for block in text.split("```console\n").skip(1) {
+        let block = block.split("```").next().expect("the end of a block");
+        for line in block.lines() {
+            match (line.strip_prefix("# "), found.last_mut()) {
+                (Some(command), _) => found.push((command.to_string(), String::new())),
+                (None, Some((_, output))) => *output += &format!("{line}\n"),
+                (None, None) => panic!("output without a command: {line}"),
+            }
+        }
+    }
+    found
+}
+
+/// Runs `rxdp-load ...` or `cargo run --release -- ...`, which is the same program.
+fn run(command: &str) -> String {
+    let words =
+        command.strip_prefix("rxdp-load ").or_else(|| command.strip_prefix("cargo run --release -- "));
+    let words =
+        words.unwrap_or_else(|| panic!("README shows a command that this test cannot run: {command}"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rxdp-load"));
+    let output = child.args(words.split(' ')).current_dir(root()).output().expect("rxdp-load");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command}: {errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Output without what differs from run to run: descriptors, ids, times, CPUs, and the widths of columns.
+fn normal(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let words: Vec<String> = line.split_whitespace().map(ToString::to_string).collect();
+        let mut line = words.join(" ");
+        if let Some((time, rest)) = line.split_once(" cpu ") {
+            assert!(time.parse::<f64>().is_ok(), "a trace line begins with a time: {line}");
+            line = format!("TIME cpu {rest}");
+        }
+        for before in ["fd ", "id ", "cpu ", "\"fd\":", "\"id\":", "\"ifindex\":"] {
+            line = without_numbers_after(&line, before);
+        }
+        out += &format!("{line}\n");
+    }
+    out
+}
+
+fn without_numbers_after(line: &str, before: &str) -> String {
+    let mut parts = line.split(before);
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number = if rest.len() < part.len() { "N" } else { "" };
+        out += &format!("{before}{number}{rest}");
+    }
+    out
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
