@@ -9,8 +9,10 @@ mod info;
 mod layout;
 mod refs;
 
-use alloc::string::{String, ToString};
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::btf::{LineInfo, TypeId};
 use crate::insn::{Insn, InsnIdx};
@@ -56,56 +58,63 @@ pub struct Span {
     pub len: u32,
 }
 
-/// Why a program cannot be linked.
+/// Why a program cannot be linked, and which of its instructions stands in the way.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LinkError {
-    /// It refers to something outside of the object.
-    #[error("program {program:?}: {function}+{at} refers to {symbol:?}, which the object does not define{}", at_line(.line))]
-    Extern {
-        /// The program.
-        program: String,
-        /// The function that refers to it.
-        function: String,
-        /// Where, from the function's start.
-        at: InsnIdx,
-        /// The symbol.
-        symbol: String,
-        /// Source line of the instruction.
-        line: Option<String>,
-    },
-    /// It must be adjusted to the kernel's types (CO-RE), which is not supported yet.
-    #[error("program {program:?}: {function}+{at} needs a CO-RE relocation, which is not supported{}", at_line(.line))]
-    CoreRelo {
-        /// The program.
-        program: String,
-        /// The function with the instruction.
-        function: String,
-        /// Where, from the function's start.
-        at: InsnIdx,
-        /// Source line of the instruction.
-        line: Option<String>,
-    },
-    /// A reference from an instruction that is cut off.
-    #[error("program {program:?}: {function}+{at}: the second half of a 64-bit load is missing")]
-    HalfLoad {
-        /// The program.
-        program: String,
-        /// The function with the instruction.
-        function: String,
-        /// Where, from the function's start.
-        at: InsnIdx,
-    },
-    /// More code than positions can count.
-    #[error("program {program:?} has more than 2^31 instructions with its subprograms")]
-    TooLong {
-        /// The program.
-        program: String,
-    },
+#[error("program {program:?}: {place}: {cause}")]
+pub struct LinkError {
+    /// The program.
+    pub program: String,
+    /// The instruction.
+    pub place: Place,
+    /// What is wrong with it.
+    pub cause: Box<LinkCause>,
 }
 
-fn at_line(line: &Option<String>) -> String {
-    line.as_ref().map(|line| alloc::format!(" ({line})")).unwrap_or_default()
+/// An instruction, as people find it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The function it stands in.
+    pub function: String,
+    /// Its slot, from the function's start.
+    pub at: InsnIdx,
+    /// The source line that made it, where the object says.
+    pub line: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.function, self.at)?;
+        self.line.as_ref().map_or(Ok(()), |line| write!(f, " ({line})"))
+    }
+}
+
+/// What can be wrong with an instruction.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkCause {
+    /// It refers to something outside of the object.
+    #[error("it refers to {symbol:?}, which the object does not define")]
+    Extern {
+        /// The symbol.
+        symbol: String,
+    },
+    /// It refers to something that makes no sense.
+    #[error("it refers to {symbol:?}: {why}")]
+    Broken {
+        /// The symbol; empty for a call without one.
+        symbol: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// It must be adjusted to the kernel's types, which is not supported yet.
+    #[error("it needs a CO-RE relocation, which is not supported")]
+    CoreRelo,
+    /// It is cut off.
+    #[error("the second half of a 64-bit load is missing")]
+    HalfLoad,
+    /// The program and its subprograms are longer than positions can count.
+    #[error("the program has more than 2^31 instructions with its subprograms")]
+    TooLong,
 }
 
 /// Links every program of an object.
@@ -116,7 +125,10 @@ pub fn link(spec: ObjectSpec) -> LinkedObject {
 }
 
 fn one(spec: &ObjectSpec, id: ProgId, program: &ProgramSpec) -> Result<LinkedProgram, LinkError> {
-    let too_long = || LinkError::TooLong { program: program.name.to_string() };
+    let too_long = || {
+        let place = Place { function: program.name.clone(), at: InsnIdx(0), line: None };
+        LinkError { program: program.name.clone(), place, cause: Box::new(LinkCause::TooLong) }
+    };
     let layout = layout::layout(spec, program.func).ok_or_else(too_long)?;
     let mut insns = Vec::new();
     for span in &layout {

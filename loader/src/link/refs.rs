@@ -1,10 +1,11 @@
 //! References become distances (calls) or map numbers (maps and variables), each with a patch that says so.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::{LinkError, Span};
+use super::{LinkCause, LinkError, Place, Span};
 use crate::bytes::signed;
 use crate::insn::{Insn, InsnIdx};
 use crate::patch::{Patch, Reason};
@@ -32,7 +33,7 @@ pub(super) fn resolve(
         };
         let ctx = Context { spec, program, function, span: *span };
         if let Some(at) = function.core_relos.first() {
-            return Err(ctx.core_relo(*at));
+            return Err(ctx.error(*at, LinkCause::CoreRelo));
         }
         for reloc in &function.relocs {
             ctx.one(reloc, &starts, insns, &mut resolved)?;
@@ -57,7 +58,7 @@ impl Context<'_> {
         insns: &mut [Insn],
         resolved: &mut Resolved,
     ) -> Result<(), LinkError> {
-        let half = || self.half_load(reloc.at);
+        let half = || self.error(reloc.at, LinkCause::HalfLoad);
         let at = self.span.start.plus(reloc.at.0).ok_or_else(half)?;
         let before = *insns.get(at.index()).ok_or_else(half)?;
         let distance = |func: &FuncId| starts.get(func).and_then(|to| at.call_distance(*to)).ok_or_else(half);
@@ -89,29 +90,21 @@ impl Context<'_> {
                 let reason = Reason::FunctionAddress { callee: self.spec.function_name(*func).to_string() };
                 patch(at, before.with(pseudo::FUNC, distance(func)?), reason)?;
             }
+            RelocTarget::Broken { symbol, why } => {
+                return Err(
+                    self.error(reloc.at, LinkCause::Broken { symbol: symbol.clone(), why: why.clone() })
+                );
+            }
             RelocTarget::Extern { name, .. } => {
-                return Err(LinkError::Extern {
-                    program: self.program.to_string(),
-                    function: self.function.name.clone(),
-                    at: reloc.at,
-                    symbol: name.clone(),
-                    line: self.spec.source_line(self.span.func, reloc.at),
-                });
+                return Err(self.error(reloc.at, LinkCause::Extern { symbol: name.clone() }));
             }
         }
         Ok(())
     }
 
-    fn half_load(&self, at: InsnIdx) -> LinkError {
-        LinkError::HalfLoad { program: self.program.to_string(), function: self.function.name.clone(), at }
-    }
-
-    fn core_relo(&self, at: InsnIdx) -> LinkError {
-        LinkError::CoreRelo {
-            program: self.program.to_string(),
-            function: self.function.name.clone(),
-            at,
-            line: self.spec.source_line(self.span.func, at),
-        }
+    fn error(&self, at: InsnIdx, cause: LinkCause) -> LinkError {
+        let line = self.spec.source_line(self.span.func, at);
+        let place = Place { function: self.function.name.clone(), at, line };
+        LinkError { program: self.program.to_string(), place, cause: Box::new(cause) }
     }
 }

@@ -220,7 +220,10 @@ fn programs(
     let used: BTreeSet<FuncId> = relocs
         .filter_map(|r| match r.target {
             RelocTarget::Call(func) | RelocTarget::FunctionAddress(func) => Some(func),
-            RelocTarget::Map(_) | RelocTarget::MapValue { .. } | RelocTarget::Extern { .. } => None,
+            RelocTarget::Map(_)
+            | RelocTarget::MapValue { .. }
+            | RelocTarget::Extern { .. }
+            | RelocTarget::Broken { .. } => None,
         })
         .collect();
     let only_text = elf.sections.iter().all(|s| !holds_code(s) || s.name == TEXT);

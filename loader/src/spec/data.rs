@@ -85,7 +85,7 @@ fn has_visible_variable(btf: &Btf, section: TypeId) -> bool {
 /// `.rodata` becomes `OBJECT.rodata`, with so much of the object's name as fits; `.rodata.x` keeps its own name.
 fn map_name(object: &str, section: &str) -> String {
     if section.get(1..).is_some_and(|rest| rest.contains('.')) {
-        return kernel_name(section);
+        return section.into();
     }
     // libbpf keeps room for 7 bytes of section name also where it is shorter.
     let room = OBJ_NAME_LEN.saturating_sub(1).saturating_sub(section.len().max(7));

@@ -256,6 +256,13 @@ pub enum RelocTarget {
         /// Whether the object can do without it.
         weak: bool,
     },
+    /// Nothing that makes sense. Only programs that need this instruction cannot be linked.
+    Broken {
+        /// The symbol; empty for a call without one.
+        symbol: String,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// An entry program.
@@ -405,14 +412,6 @@ pub enum SpecError {
         symbol: String,
         /// What is wrong.
         why: String,
-    },
-    /// A call inside a section that leads to no function.
-    #[error("function {function:?}, instruction {at}: a call to where no function starts")]
-    CallToNowhere {
-        /// The calling function.
-        function: String,
-        /// The call, from the function's start.
-        at: InsnIdx,
     },
 }
 

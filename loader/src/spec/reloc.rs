@@ -40,9 +40,8 @@ pub(super) fn references(
         let (at, target) = one(elf, dir, section, place, code, raw)?;
         found.insert(at, target);
     }
-    for (at, target) in calls_inside_section(dir, section, place, code, &found)? {
-        found.insert(at, target);
-    }
+    let calls = calls_inside_section(dir, section, place, code, &found);
+    found.extend(calls);
     Ok(found.into_iter().map(|(at, target)| Reloc { at, target }).collect())
 }
 
@@ -77,7 +76,8 @@ fn one(
     } else {
         Err(format!("the instruction {insn:?} is neither a call nor a 64-bit load"))
     };
-    Ok((at, target.map_err(wrong)?))
+    let symbol = display_name(elf, symbol);
+    Ok((at, target.unwrap_or_else(|why| RelocTarget::Broken { symbol, why })))
 }
 
 /// A call carries the distance from the symbol in its immediate, minus one slot.
@@ -144,7 +144,7 @@ fn calls_inside_section(
     place: &Place,
     code: &[Insn],
     relocated: &BTreeMap<InsnIdx, RelocTarget>,
-) -> Result<Vec<(InsnIdx, RelocTarget)>, SpecError> {
+) -> Vec<(InsnIdx, RelocTarget)> {
     let mut calls = Vec::new();
     for (at, insn) in (0u32..).map(InsnIdx).zip(code) {
         if !insn.is_call() || insn.src != pseudo::CALL || relocated.contains_key(&at) {
@@ -153,12 +153,11 @@ fn calls_inside_section(
         let here = at.plus(place.start / 8);
         let target = here.and_then(|here| here.call_target(insn.imm)).and_then(ByteOff::of_slot);
         let func = target.and_then(|off| dir.functions.get(&(section.idx, u64::from(off.0))));
-        match func {
-            Some(func) => calls.push((at, RelocTarget::Call(*func))),
-            None => return Err(SpecError::CallToNowhere { function: place.name.clone(), at }),
-        }
+        let nowhere =
+            || RelocTarget::Broken { symbol: String::new(), why: "no function starts there".to_string() };
+        calls.push((at, func.map_or_else(nowhere, |func| RelocTarget::Call(*func))));
     }
-    Ok(calls)
+    calls
 }
 
 /// Section symbols have no name of their own.
