@@ -6,11 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use rxdp_loader::error::Error as LoaderError;
+use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Given, LoadError, LoadedObject, LogPolicy};
 use rxdp_loader::plan::{self, FillSlot, LoadPlan, LoadProgram, Options, SlotSource, SlotValue};
 use rxdp_loader::spec::{Dialects, MapId, MapSpec, ObjectSpec, Pinning, ProgId};
-use rxdp_loader::sys::{Linux, host};
+use rxdp_loader::sys::Linux;
 use rxdp_loader::tail_calls::{self, Conclusion, Entry, Open, Site};
 use rxdp_loader::uapi::{AttachType, ProgType};
 
@@ -36,14 +37,16 @@ pub(crate) struct Loaded {
     pub(crate) inference: Option<String>,
 }
 
-/// Reads and links an object file.
-pub(crate) fn read(path: &Path, reading: &Reading) -> Result<LinkedObject, Failure> {
+/// Reads and links an object file for this machine.
+pub(crate) fn read(path: &Path, reading: &Reading, machine: &Machine) -> Result<LinkedObject, Failure> {
     let name = path.display().to_string();
     let bytes = fs::read(path).map_err(|error| Failure::object(&name, LoaderError::open(path, &error)))?;
     let dialects =
         Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
     let spec = rxdp_loader::read(&rxdp_loader::object_name(path), &bytes, dialects);
-    Ok(link::link(spec.map_err(|error| Failure::object(&name, error))?))
+    let mut spec = spec.map_err(|error| Failure::object(&name, error))?;
+    load::resolve_externs(&mut spec, machine).map_err(|error| Failure::object(&name, error))?;
+    Ok(link::link(spec))
 }
 
 /// What `--prog`, `--type`, `--tail-call` and `--no-infer` say about this object.
@@ -64,10 +67,14 @@ pub(crate) fn wishes(
 }
 
 /// Loads everything, fills the slots that are given or have one reading, and reads them back.
-pub(crate) fn load(object: LinkedObject, name: &str, wishes: Wishes) -> Result<Loaded, Failure> {
+pub(crate) fn load(
+    object: LinkedObject,
+    name: &str,
+    machine: &Machine,
+    wishes: Wishes,
+) -> Result<Loaded, Failure> {
     let Wishes { entry, mut options, no_infer } = wishes;
-    let machine = host::machine();
-    let first = plan::plan(&object, &machine, &options).map_err(|error| load_failure(name, error))?;
+    let first = plan::plan(&object, machine, &options).map_err(|error| load_failure(name, error))?;
     let entry = choose_entry(&first, name, entry)?;
     let mut inference = None;
     if !no_infer {
@@ -86,7 +93,7 @@ pub(crate) fn load(object: LinkedObject, name: &str, wishes: Wishes) -> Result<L
             Conclusion::Open(open) => return Err(Failure::OpenTailCalls(choices(&object.spec, name, &open))),
         }
     }
-    let plan = plan::plan(&object, &machine, &options).map_err(|error| load_failure(name, error))?;
+    let plan = plan::plan(&object, machine, &options).map_err(|error| load_failure(name, error))?;
     let given = Given { log: LogPolicy::Whole, ..Given::default() };
     let loaded = load::execute(&plan, &Linux, given).map_err(|error| Failure::object(name, error))?;
     Ok(Loaded { spec: object.spec, object: loaded, entry, inference })

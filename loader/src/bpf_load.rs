@@ -61,6 +61,8 @@ pub fn load_bpf_file_fixup_map(
     let path = path.as_ref();
     let bytes = fs::read(path).map_err(|error| Error::open(path, &error))?;
     let mut spec = crate::read(&crate::object_name(path), &bytes, Dialects::default())?;
+    let machine = host::machine();
+    load::resolve_externs(&mut spec, &machine)?;
     let maps = fix_up(&mut spec, &mut fixup);
     let object = link::link(spec);
     let options = Options {
@@ -68,7 +70,7 @@ pub fn load_bpf_file_fixup_map(
         reused: maps.keys().copied().collect(),
         ..Options::default()
     };
-    let plan = plan::plan(&object, &host::machine(), &options).map_err(LoadError::from)?;
+    let plan = plan::plan(&object, &machine, &options).map_err(LoadError::from)?;
     let loaded = load::execute(&plan, &Linux, Given { maps, ..Given::default() })?;
     let map_data = object.spec.maps;
     Ok(BpfFile { map_fd: loaded.maps, map_data, prog_fd: loaded.programs })

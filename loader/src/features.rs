@@ -56,6 +56,10 @@ bitflags::bitflags! {
         const FROZEN_MAPS = 1 << 5;
         /// Arrays that user space can map into its memory.
         const MMAPABLE_ARRAYS = 1 << 6;
+        /// `bpf_get_attach_cookie`.
+        const BPF_COOKIE = 1 << 7;
+        /// System calls have wrappers (`__x64_sys_...`) that programs must attach to.
+        const SYSCALL_WRAPPER = 1 << 8;
     }
 }
 
@@ -68,6 +72,9 @@ const SINCE: &[(Features, (u8, u8), &str)] = &[
     (Features::GLOBAL_DATA, (5, 2), "global variables"),
     (Features::FROZEN_MAPS, (5, 2), "read-only maps"),
     (Features::MMAPABLE_ARRAYS, (5, 5), "memory-mapped arrays"),
+    (Features::BPF_COOKIE, (5, 15), "attach cookies"),
+    // x86-64; arm64 followed in 4.19.
+    (Features::SYSCALL_WRAPPER, (4, 17), "system call wrappers"),
 ];
 
 impl Features {
@@ -123,7 +130,7 @@ mod tests {
     fn features_come_with_versions() {
         let of = |text| Features::of(KernelVersion::parse(text).unwrap());
         assert_eq!(of("4.14.0"), Features::empty());
-        assert_eq!(of("5.2.0"), Features::all() - Features::MMAPABLE_ARRAYS);
+        assert_eq!(of("5.2.0"), Features::all() - Features::MMAPABLE_ARRAYS - Features::BPF_COOKIE);
         assert_eq!(of("6.18.0"), Features::all());
         assert!(Features::all().iter().all(|feature| feature.since().is_some()));
     }

@@ -38,6 +38,7 @@ use alloc::string::String;
 pub mod btf;
 pub mod bytes;
 pub mod elf;
+pub mod externs;
 pub mod features;
 pub mod insn;
 pub mod link;

@@ -38,6 +38,11 @@ pub enum Reason {
         /// Where in the value, in **bytes**.
         offset: u32,
     },
+    /// It refers to something outside of the object.
+    Extern {
+        /// Its name.
+        name: String,
+    },
     /// It calls a subprogram.
     Call {
         /// The subprogram's name.
@@ -55,6 +60,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Map { map } => write!(f, "map {map}"),
             Self::MapValue { map, offset } => write!(f, "value of map {map} at byte {offset}"),
+            Self::Extern { name } => write!(f, "extern {name}"),
             Self::Call { callee } => write!(f, "call {callee}"),
             Self::FunctionAddress { callee } => write!(f, "address of {callee}"),
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-use rxdp_loader::sys::{Kernel, Linux};
+use rxdp_loader::sys::{Kernel, Linux, host};
 use rxdp_netlink::{Attachment, Detached, Handle, Link, NetlinkError, XdpMode, XdpState};
 
 use crate::args::Attach;
@@ -20,12 +20,13 @@ pub(crate) fn run(args: &Attach) -> Result<(), Failure> {
 
 async fn job(args: &Attach) -> Result<(), Failure> {
     let object = args.object().display().to_string();
-    let linked = job::read(args.object(), &args.reading)?;
+    let machine = host::machine();
+    let linked = job::read(args.object(), &args.reading, &machine)?;
     let wishes = job::wishes(&linked, &object, args)?;
     let mut signals = Signals::new()?;
     let netlink = Handle::connect()?;
     let link = netlink.link_by_name(args.interface()).await?;
-    let loaded = job::load(linked, &object, wishes)?;
+    let loaded = job::load(linked, &object, &machine, wishes)?;
     let mut tracing = if args.trace { Some(Tracing::start()?) } else { None };
 
     let attachment = attach(&netlink, &link, &loaded, args).await?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rxdp_loader::link;
 use rxdp_loader::plan::Options;
 use rxdp_loader::spec::Dialects;
+use rxdp_loader::sys::host;
 use rxdp_loader::uapi::ProgType;
 use rxdp_netlink::{Handle, XdpMode};
 use rxdp_sandbox::{End, Sandbox, packets};
@@ -65,7 +66,7 @@ fn load() -> Result<job::Loaded, Failure> {
     let spec = rxdp_loader::read(&name, TAIL_KERN, Dialects::default());
     let linked = link::link(spec.map_err(|error| Failure::object(NAME, error))?);
     let options = Options { default_type: Some(ProgType::XDP), ..Options::default() };
-    job::load(linked, NAME, Wishes { options, ..Wishes::default() })
+    job::load(linked, NAME, &host::machine(), Wishes { options, ..Wishes::default() })
 }
 
 /// Waits for both lines, in order, and prints them. Lines of other programs on this machine are passed over.

@@ -89,7 +89,8 @@ fn failed(path: &Path, failure: &Failure) -> ObjectRow {
 
 fn check(path: &Path, args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failure> {
     let name = path.display().to_string();
-    let object = job::read(path, &args.reading)?;
+    let machine = host::machine();
+    let object = job::read(path, &args.reading, &machine)?;
     let only = args.prog.as_ref().map(|given| select::program(&object.spec, &name, given)).transpose()?;
     let options = Options {
         select: only.map_or(Select::All, Select::One),
@@ -98,7 +99,7 @@ fn check(path: &Path, args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failur
         mixed_tables: MixedTables::Copy,
         ..Options::default()
     };
-    let plan = plan::plan(&object, &host::machine(), &options);
+    let plan = plan::plan(&object, &machine, &options);
     let plan = plan.map_err(|error| Failure::object(&name, LoadError::from(error)))?;
     let log = if args.log { LogPolicy::Whole } else { LogPolicy::End };
     let report = load::verify(&plan, &Linux, Given { log, ..Given::default() });

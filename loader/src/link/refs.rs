@@ -9,7 +9,7 @@ use super::{LinkCause, LinkError, Place, Span};
 use crate::bytes::signed;
 use crate::insn::{Insn, InsnIdx};
 use crate::patch::{Patch, Reason};
-use crate::spec::{FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
+use crate::spec::{ExternValue, FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
 use crate::uapi::pseudo;
 
 /// What the code refers to, once it is resolved.
@@ -96,7 +96,14 @@ impl Context<'_> {
                 );
             }
             RelocTarget::Extern { name, .. } => {
-                return Err(self.error(reloc.at, LinkCause::Extern { symbol: name.clone() }));
+                let unresolved = || self.error(reloc.at, LinkCause::Extern { symbol: name.clone() });
+                let known = self.spec.externs.get(name).and_then(|external| external.value);
+                let (first, upper, map) = extern_halves(known.ok_or_else(unresolved)?, before);
+                let second = at.plus(1).ok_or_else(half)?;
+                let reason = Reason::Extern { name: name.clone() };
+                patch(at, first, reason.clone())?;
+                patch(second, upper, reason)?;
+                resolved.map_refs.extend(map.map(|map| (at, map)));
             }
         }
         Ok(())
@@ -106,5 +113,20 @@ impl Context<'_> {
         let line = self.spec.source_line(self.span.func, at);
         let place = Place { function: self.function.name.clone(), at, line };
         LinkError { program: self.program.to_string(), place, cause: Box::new(cause) }
+    }
+}
+
+/// Both halves of a 64-bit load of an extern, and the map it refers to, if any.
+fn extern_halves(value: ExternValue, before: Insn) -> (Insn, Insn, Option<MapId>) {
+    match value {
+        ExternValue::MapValue { map, offset } => {
+            let upper = Insn { imm: signed(offset), ..Insn::default() };
+            (before.with(pseudo::MAP_VALUE, 0), upper, Some(map))
+        }
+        ExternValue::Address(address) => {
+            let [a, b, c, d, e, f, g, h] = address.to_le_bytes();
+            let upper = Insn { imm: i32::from_le_bytes([e, f, g, h]), ..Insn::default() };
+            (Insn { imm: i32::from_le_bytes([a, b, c, d]), ..before }, upper, None)
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong below the line, with all that is known about it.
 
+use crate::externs::KconfigError;
 use crate::features::KernelVersion;
 use crate::plan::PlanError;
 use crate::sys::{Errno, Log};
@@ -12,6 +13,9 @@ pub enum LoadError {
     /// No call was made: it cannot be loaded on this machine.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The kernel's configuration does not fit a variable of the object.
+    #[error(transparent)]
+    Kconfig(#[from] KconfigError),
     /// The kernel made no map.
     #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}", since(*.errno, ty.since()))]
     MapCreate {
@@ -124,7 +128,7 @@ impl LoadError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Plan(PlanError::Unsupported { .. }) => Blame::OldKernel,
-            Self::Plan(_) => Blame::Object,
+            Self::Plan(_) | Self::Kconfig(_) => Blame::Object,
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
             | Self::Slot { errno, .. }
@@ -155,9 +159,11 @@ impl LoadError {
             | Self::ProgLoad { errno, .. }
             | Self::Slot { errno, .. }
             | Self::Info { errno, .. } => Some(*errno),
-            Self::Plan(_) | Self::MapMissing { .. } | Self::NotInPlan { .. } | Self::SlotReadBack { .. } => {
-                None
-            }
+            Self::Plan(_)
+            | Self::Kconfig(_)
+            | Self::MapMissing { .. }
+            | Self::NotInPlan { .. }
+            | Self::SlotReadBack { .. } => None,
         }
     }
 }

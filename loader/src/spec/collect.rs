@@ -8,7 +8,7 @@ use super::function::{self, Place, holds_code};
 use super::reloc::{self, Directory};
 use super::{
     Dialects, FuncId, Function, MapId, MapSpec, ObjectSpec, ProgramSpec, RelocTarget, Slot, SlotTarget,
-    SpecError, btf_fixup, btf_map, data, legacy_map, section,
+    SpecError, btf_fixup, btf_map, data, externs, legacy_map, section,
 };
 use crate::btf::{Btf, BtfExt};
 use crate::bytes::{Reader, until_nul};
@@ -24,12 +24,15 @@ const TEXT: &str = ".text";
 /// [`SpecError`]: the first thing that cannot be understood, and where it stands.
 pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<ObjectSpec, SpecError> {
     let places = function::find(elf)?;
-    let (btf, ext) = types(elf, &places)?;
+    let (mut btf, ext) = types(elf, &places)?;
     let mut dir = Directory::default();
     for (at, place) in places.iter().enumerate() {
         dir.functions.insert((place.section, u64::from(place.start)), FuncId::new(at));
     }
-    let maps = maps(elf, name, btf.as_ref(), dialects, &mut dir)?;
+    let mut maps = maps(elf, name, btf.as_ref(), dialects, &mut dir)?;
+    let externs = externs::collect(elf, btf.as_ref(), MapId::new(maps.len()));
+    maps.extend(externs::kconfig_map(name, btf.as_ref()));
+    btf.as_mut().map(externs::fix_btf);
     let functions = functions(elf, &dir, &places, &ext)?;
     let programs = programs(elf, &places, &functions, dialects);
     Ok(ObjectSpec {
@@ -40,6 +43,7 @@ pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<Ob
         maps,
         functions,
         programs,
+        externs,
         btf,
     })
 }

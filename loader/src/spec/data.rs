@@ -83,7 +83,7 @@ fn has_visible_variable(btf: &Btf, section: TypeId) -> bool {
 }
 
 /// `.rodata` becomes `OBJECT.rodata`, with so much of the object's name as fits; `.rodata.x` keeps its own name.
-fn map_name(object: &str, section: &str) -> String {
+pub(super) fn map_name(object: &str, section: &str) -> String {
     if section.get(1..).is_some_and(|rest| rest.contains('.')) {
         return section.into();
     }

@@ -1,8 +1,13 @@
 //! What the machine says about itself in files and cheap calls: kernel version, CPUs, page size.
 
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read;
 use std::thread::available_parallelism;
 
+use flate2::read::GzDecoder;
+
+use crate::externs::{Facts, Needs};
 use crate::features::{Features, KernelVersion, Machine};
 
 /// The running machine, without asking bpf(2).
@@ -25,6 +30,52 @@ pub fn possible_cpus() -> u32 {
     let listed =
         fs::read_to_string("/sys/devices/system/cpu/possible").ok().and_then(|list| count(list.trim()));
     listed.unwrap_or_else(|| available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)))
+}
+
+/// What an object's externs need to know of this machine. What cannot be read counts as not there.
+pub fn facts(needs: &Needs) -> Facts {
+    Facts {
+        kconfig: if needs.kconfig { kconfig() } else { None },
+        ksyms: if needs.ksyms.is_empty() { BTreeMap::new() } else { kallsyms(&needs.ksyms) },
+    }
+}
+
+/// The kernel's configuration. Source: `/boot/config-RELEASE`, `/proc/config.gz`, in libbpf's order.
+fn kconfig() -> Option<String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    if let Ok(text) = fs::read_to_string(format!("/boot/config-{}", release.trim())) {
+        return Some(text);
+    }
+    let mut text = String::new();
+    GzDecoder::new(File::open("/proc/config.gz").ok()?).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Addresses of these symbols. Source: `/proc/kallsyms`, which shows 0 to those who may not know.
+///
+/// A symbol with several addresses is left out: nobody knows which one is meant.
+fn kallsyms(wanted: &BTreeSet<String>) -> BTreeMap<String, u64> {
+    let mut found: BTreeMap<String, u64> = BTreeMap::new();
+    let mut ambiguous = BTreeSet::new();
+    let text = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(address), Some(_kind), Some(name)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
+        // Link-time optimisation appends a suffix to static symbols.
+        let name = name.split_once(".llvm.").map_or(name, |(name, _)| name);
+        let Some(address) =
+            u64::from_str_radix(address, 16).ok().filter(|a| *a != 0 && wanted.contains(name))
+        else {
+            continue;
+        };
+        if found.insert(name.to_string(), address).is_some_and(|before| before != address) {
+            ambiguous.insert(name.to_string());
+        }
+    }
+    found.retain(|name, _| !ambiguous.contains(name));
+    found
 }
 
 /// CPUs of a list such as `0-3,8`.

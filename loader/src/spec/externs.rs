@@ -1,0 +1,278 @@
+//! Variables and functions that the object declares but does not define, and how BTF must speak of them.
+//!
+//! `.kconfig` variables get a map of their own, laid out here. The kernel knows no extern variables in BTF, so they are
+//! declared as if they were defined; `.ksyms` become dummies, as nothing reads them.
+//!
+//! Source: libbpf `bpf_object__collect_externs`.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{Extern, ExternKind, KconfigForm, MapId, MapOrigin, MapSpec, Pinning, data};
+use crate::btf::{Btf, Kind, Linkage, SecVar, StrOff, Type, TypeId};
+use crate::bytes::to_usize;
+use crate::elf::{Binding, ElfObject, Place};
+use crate::uapi::{MapFlags, MapType};
+
+const KCONFIG: &str = ".kconfig";
+const KSYMS: &str = ".ksyms";
+
+/// All undefined symbols by name, with what BTF says about them. Kconfig variables are to stand in map `next`.
+pub(super) fn collect(elf: &ElfObject<'_>, btf: Option<&Btf>, next: MapId) -> BTreeMap<String, Extern> {
+    let kconfig = layout(btf);
+    let ksyms = vars(btf, KSYMS);
+    let undefined = elf.symbols.iter().filter(|s| s.place == Place::Undefined && !s.name.is_empty());
+    let externs = undefined.map(|symbol| {
+        let kind = match (kconfig.get(symbol.name), btf, ksyms.get(symbol.name)) {
+            (Some(k), ..) => ExternKind::Kconfig { map: next, offset: k.offset, size: k.size, form: k.form },
+            (None, Some(btf), Some(var)) if is_typeless(btf, *var) => ExternKind::Address,
+            (None, _, Some(_)) => ExternKind::Typed,
+            (None, _, None) => ExternKind::Unknown,
+        };
+        (symbol.name.to_string(), Extern { weak: symbol.binding == Binding::Weak, kind, value: None })
+    });
+    externs.collect()
+}
+
+/// The map that holds the kconfig variables; `None` if there are none.
+pub(super) fn kconfig_map(object: &str, btf: Option<&Btf>) -> Option<MapSpec> {
+    let vars = layout(btf);
+    let size = vars.values().map(|v| v.offset.saturating_add(v.size)).max()?;
+    let value_type = btf.and_then(|btf| btf.find(KCONFIG, |kind| matches!(kind, Kind::Datasec { .. })));
+    Some(MapSpec {
+        name: data::map_name(object, KCONFIG),
+        section: KCONFIG.to_string(),
+        origin: MapOrigin::Internal,
+        ty: MapType::ARRAY,
+        key_size: 4,
+        value_size: size,
+        max_entries: 1,
+        flags: MapFlags::RDONLY_PROG | MapFlags::MMAPABLE,
+        numa_node: 0,
+        map_extra: 0,
+        key_type: TypeId(0),
+        value_type: value_type.unwrap_or_default(),
+        inner: None,
+        slots: Vec::new(),
+        data: Some(vec![0; to_usize(size)]),
+        frozen: true,
+        pinning: Pinning::None,
+        number: None,
+    })
+}
+
+/// Makes BTF's sections of externs such as the kernel takes.
+pub(super) fn fix_btf(btf: &mut Btf) {
+    let kconfig = layout(Some(btf));
+    let (int, dummy) = (int_type(btf), dummy_name(btf));
+    let mut dummy_var = None;
+    for at in 0..btf.types.len() {
+        let Some(Type { name, kind: Kind::Datasec { vars, .. } }) = btf.types.get(at).cloned() else {
+            continue;
+        };
+        let section = btf.string(name);
+        let fixed = match section.as_str() {
+            KCONFIG => fix_kconfig(btf, vars, &kconfig),
+            KSYMS => fix_ksyms(btf, vars, int, dummy, &mut dummy_var),
+            _ => continue,
+        };
+        let end = |var: &SecVar| var.offset.saturating_add(var.size);
+        let size = fixed.iter().map(end).max().unwrap_or(0);
+        if let Some(ty) = btf.types.get_mut(at) {
+            ty.kind = Kind::Datasec { size, vars: fixed };
+        }
+    }
+}
+
+fn fix_kconfig(btf: &mut Btf, vars: Vec<SecVar>, layout: &BTreeMap<String, Variable>) -> Vec<SecVar> {
+    let mut fixed: Vec<SecVar> = vars
+        .into_iter()
+        .map(|var| {
+            set_linkage(btf, var.var, Linkage::GLOBAL);
+            let place = layout.get(&btf.name(var.var));
+            place.map_or(var, |v| SecVar { var: var.var, offset: v.offset, size: v.size })
+        })
+        .collect();
+    fixed.sort_by_key(|var| var.offset);
+    fixed
+}
+
+/// Functions in `.ksyms` become one dummy variable, variables become integers: all that counts is that it is valid.
+fn fix_ksyms(
+    btf: &mut Btf,
+    vars: Vec<SecVar>,
+    int: TypeId,
+    dummy: StrOff,
+    dummy_var: &mut Option<TypeId>,
+) -> Vec<SecVar> {
+    let mut fixed = Vec::with_capacity(vars.len());
+    for (at, var) in (0u32..).zip(vars) {
+        let offset = at.saturating_mul(4);
+        let proto = if let Some(Kind::Func { proto, .. }) = btf.kind(var.var) { Some(*proto) } else { None };
+        let stands_for = match proto {
+            Some(proto) => {
+                name_parameters(btf, proto, dummy);
+                set_linkage(btf, var.var, Linkage::GLOBAL);
+                *dummy_var.get_or_insert_with(|| {
+                    push(btf, Type { name: dummy, kind: Kind::Var { ty: int, linkage: Linkage::GLOBAL } })
+                })
+            }
+            None => {
+                if let Some(Kind::Var { ty, linkage }) =
+                    btf.types.get_mut(var.var.index()).map(|t| &mut t.kind)
+                {
+                    (*ty, *linkage) = (int, Linkage::GLOBAL);
+                }
+                var.var
+            }
+        };
+        fixed.push(SecVar { var: stands_for, offset, size: 4 });
+    }
+    fixed
+}
+
+/// The kernel wants names for the parameters of functions that are defined, as these now pretend to be.
+fn name_parameters(btf: &mut Btf, proto: TypeId, dummy: StrOff) {
+    if let Some(Kind::FuncProto { params, .. }) = btf.types.get_mut(proto.index()).map(|t| &mut t.kind) {
+        for param in params.iter_mut().filter(|p| p.ty != TypeId(0) && p.name == StrOff(0)) {
+            param.name = dummy;
+        }
+    }
+}
+
+fn set_linkage(btf: &mut Btf, id: TypeId, to: Linkage) {
+    if let Some(Kind::Func { linkage, .. } | Kind::Var { linkage, .. }) =
+        btf.types.get_mut(id.index()).map(|t| &mut t.kind)
+    {
+        *linkage = to;
+    }
+}
+
+/// A 4-byte integer of the object, or a new one.
+fn int_type(btf: &mut Btf) -> TypeId {
+    let found = btf.types.iter().position(|t| matches!(t.kind, Kind::Int { size: 4, .. }));
+    match found.and_then(|at| u32::try_from(at).ok()) {
+        Some(at) => TypeId(at),
+        None if !has_ksyms(btf) => TypeId(0),
+        None => {
+            let name = dummy_name(btf);
+            push(btf, Type { name, kind: Kind::Int { size: 4, detail: 32 } })
+        }
+    }
+}
+
+fn has_ksyms(btf: &Btf) -> bool {
+    btf.find(KSYMS, |kind| matches!(kind, Kind::Datasec { .. })).is_some()
+}
+
+/// A name for what has none; added only to objects with ksyms.
+fn dummy_name(btf: &mut Btf) -> StrOff {
+    const NAME: &[u8] = b"dummy_ksym\0";
+    if !has_ksyms(btf) {
+        return StrOff(0);
+    }
+    let there = btf.strings.windows(NAME.len()).position(|w| w == NAME);
+    let at = there.unwrap_or_else(|| {
+        let end = btf.strings.len();
+        btf.strings.extend(NAME);
+        end
+    });
+    StrOff(u32::try_from(at).unwrap_or(0))
+}
+
+fn push(btf: &mut Btf, ty: Type) -> TypeId {
+    let id = TypeId(u32::try_from(btf.types.len()).unwrap_or(0));
+    btf.types.push(ty);
+    id
+}
+
+/// The variables of a section of externs, by name.
+fn vars(btf: Option<&Btf>, section: &str) -> BTreeMap<String, TypeId> {
+    let found = btf.and_then(|btf| {
+        let id = btf.find(section, |kind| matches!(kind, Kind::Datasec { .. }))?;
+        let Kind::Datasec { vars, .. } = btf.kind(id)? else {
+            return None;
+        };
+        Some(vars.iter().map(|v| (btf.name(v.var), v.var)).collect())
+    });
+    found.unwrap_or_default()
+}
+
+/// `extern const void NAME __ksym` asks for an address only.
+fn is_typeless(btf: &Btf, var: TypeId) -> bool {
+    match btf.kind(var) {
+        Some(Kind::Var { ty, .. }) => btf.resolve(*ty) == Some(TypeId(0)),
+        _ => false,
+    }
+}
+
+/// A kconfig variable's place in its map.
+#[derive(Clone, Copy)]
+struct Variable {
+    offset: u32,
+    size: u32,
+    align: u32,
+    form: KconfigForm,
+}
+
+/// Where each kconfig variable stands: by falling alignment, then size, then name, as libbpf has them.
+fn layout(btf: Option<&Btf>) -> BTreeMap<String, Variable> {
+    let Some(btf) = btf else {
+        return BTreeMap::new();
+    };
+    let mut variables: Vec<(String, Variable)> = vars(Some(btf), KCONFIG)
+        .into_iter()
+        .filter_map(|(name, var)| Some((name, variable(btf, var)?)))
+        .collect();
+    variables.sort_by(|(a_name, a), (b_name, b)| {
+        b.align.cmp(&a.align).then(a.size.cmp(&b.size)).then_with(|| a_name.cmp(b_name))
+    });
+    let mut end = 0u32;
+    for (_, variable) in &mut variables {
+        variable.offset = end.checked_next_multiple_of(variable.align.max(1)).unwrap_or(end);
+        end = variable.offset.saturating_add(variable.size);
+    }
+    variables.into_iter().collect()
+}
+
+fn variable(btf: &Btf, var: TypeId) -> Option<Variable> {
+    let Kind::Var { ty, .. } = btf.kind(var)? else {
+        return None;
+    };
+    let size = btf.size_of(*ty)?;
+    let (form, align) = form(btf, *ty, size)?;
+    Some(Variable { offset: 0, size, align, form })
+}
+
+/// What a kconfig variable is, and its alignment in **bytes**. Source: libbpf `find_kcfg_type`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few of the many kinds can be configured")]
+fn form(btf: &Btf, ty: TypeId, size: u32) -> Option<(KconfigForm, u32)> {
+    const SIGNED: u32 = 1;
+    const BOOL: u32 = 4;
+    let id = btf.resolve(ty)?;
+    let form = match btf.kind(id)? {
+        Kind::Int { detail, .. } => {
+            let encoding = detail >> 24;
+            let signed = encoding & SIGNED != 0;
+            match (encoding & BOOL != 0, size) {
+                (true, 1) => KconfigForm::Bool,
+                (true, _) => return None,
+                (false, 1) => KconfigForm::Char { signed },
+                (false, 2 | 4 | 8) => KconfigForm::Int { signed },
+                (false, _) => return None,
+            }
+        }
+        Kind::Enum { .. } if size == 4 && btf.name(id) == "libbpf_tristate" => KconfigForm::Tristate,
+        Kind::Array { element, len, .. } if *len > 0 => {
+            let element_size = btf.size_of(*element)?;
+            match form(btf, *element, element_size)? {
+                (KconfigForm::Char { .. }, _) => return Some((KconfigForm::Chars, 1)),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    Some((form, size))
+}
