@@ -32,8 +32,8 @@ pub enum LoadError {
         /// Why.
         errno: Errno,
     },
-    /// The kernel did not take a map's initial value, or did not freeze it.
-    #[error("map {map:?}: {command} of its initial value failed: {errno}")]
+    /// The kernel did not take a map's initial contents, did not freeze it, or did not give its memory.
+    #[error("map {map:?}: {command} of its contents failed: {errno}")]
     MapData {
         /// The map.
         map: String,

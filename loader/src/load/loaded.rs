@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::LoadError;
 use crate::plan::{FillSlot, SlotSource};
 use crate::spec::{MapId, ProgId};
-use crate::sys::{Handle, Kernel, MapInfo, ProgInfo};
+use crate::sys::{Handle, Kernel, MapInfo, Mapping, ProgInfo};
 use crate::uapi::{AttachType, MapType, ProgType};
 
 /// A loaded object. Dropping it closes its descriptors; what is attached or pinned stays.
@@ -30,6 +30,8 @@ pub struct LoadedMap {
     pub ty: MapType,
     /// Its descriptor.
     pub fd: OwnedFd,
+    /// Its memory in this process, for arenas.
+    pub memory: Option<Mapping>,
 }
 
 /// A program in the kernel.

@@ -9,7 +9,7 @@ use crate::link::LinkedProgram;
 use crate::plan::{CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, SlotValue, Step};
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
-    BtfLoad, Errno, Handle, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, ProgLoad,
+    BtfLoad, Errno, Handle, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, ProgLoad,
     ProgTypes, Reply,
 };
 use crate::uapi::UpdateFlags;
@@ -25,6 +25,7 @@ pub(super) struct Session<'p, 'k, K> {
     log: LogPolicy,
     btf: Option<OwnedFd>,
     maps: BTreeMap<MapSlot, OwnedFd>,
+    memory: BTreeMap<MapId, Mapping>,
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
     slots: Vec<FilledSlot>,
 }
@@ -37,6 +38,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             log: given.log,
             btf: None,
             maps: given.maps.into_iter().map(|(id, fd)| (MapSlot::Map(id), fd)).collect(),
+            memory: BTreeMap::new(),
             programs: BTreeMap::new(),
             slots: Vec::new(),
         }
@@ -51,6 +53,10 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 self.maps.insert(create.slot, fd);
             }
             Step::SetData(map) => self.set_data(*map)?,
+            Step::MapMemory { map, address, len } => {
+                let memory = self.map_memory(*map, *address, *len)?;
+                self.memory.insert(*map, memory);
+            }
             Step::Freeze(map) => self.freeze(*map)?,
             Step::LoadProgram(load) => {
                 let fd = self.load_program(load)?;
@@ -65,12 +71,13 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     }
 
     /// What was made, in the object's order.
-    pub(super) fn finish(self) -> LoadedObject {
+    pub(super) fn finish(mut self) -> LoadedObject {
         let spec = &self.plan.object.spec;
         let maps = self.maps.into_iter().filter_map(|(slot, fd)| match slot {
             MapSlot::Map(id) => {
                 let map = spec.map(id)?;
-                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd })
+                let memory = self.memory.remove(&id);
+                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory })
             }
             MapSlot::Template(_) | MapSlot::Copy(..) => None,
         });
@@ -160,6 +167,15 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         let failed =
             |errno| LoadError::MapData { map: map.name.to_string(), command: "BPF_MAP_UPDATE_ELEM", errno };
         result.map_err(failed)
+    }
+
+    fn map_memory(&self, id: MapId, address: u64, len: u64) -> Result<Mapping, LoadError> {
+        let map = self.made(MapSlot::Map(id), "its memory")?;
+        let failed = |errno| LoadError::MapData { map: map.name.to_string(), command: "mmap(2)", errno };
+        let len = usize::try_from(len).map_err(|_too_large| failed(Errno::ENOMEM))?;
+        let mut memory = self.kernel.map_memory(map, address, len).map_err(failed)?;
+        memory.write(self.spec().map(id).and_then(|map| map.data.as_deref()).unwrap_or_default());
+        Ok(memory)
     }
 
     fn freeze(&self, id: MapId) -> Result<(), LoadError> {

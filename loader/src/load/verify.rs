@@ -53,7 +53,9 @@ pub fn verify<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Repor
         let took = start.elapsed();
         match step {
             Step::CreateMap(create) => report.map(create, result, &session, kernel),
-            Step::SetData(id) | Step::Freeze(id) => report.map_went_on(*id, result),
+            Step::SetData(id) | Step::Freeze(id) | Step::MapMemory { map: id, .. } => {
+                report.map_went_on(*id, result)
+            }
             Step::LoadProgram(load) => {
                 let result = result.and_then(|()| program_info(&session, load.program, kernel));
                 report.programs.push(ProgramReport {

@@ -55,7 +55,11 @@ pub(super) fn steps(
             steps.push(Step::CreateMap(CreateMap { slot: MapSlot::Copy(id, copy), ..map.clone() }));
         }
         steps.push(Step::CreateMap(map));
-        if spec.data.is_some() {
+        if spec.ty == MapType::ARENA {
+            // Programs may use an arena only once it has a place in some process.
+            let len = u64::from(spec.max_entries).saturating_mul(machine.page_size.into());
+            steps.push(Step::MapMemory { map: id, address: spec.map_extra, len });
+        } else if spec.data.is_some() {
             steps.push(Step::SetData(id));
         }
         if spec.frozen && machine.features.contains(Features::FROZEN_MAPS) {

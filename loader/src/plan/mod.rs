@@ -78,6 +78,15 @@ pub enum Step {
     CreateMap(CreateMap),
     /// `BPF_MAP_UPDATE_ELEM`: the initial value of an internal map.
     SetData(MapId),
+    /// mmap(2) of a map's memory, and its initial contents.
+    MapMemory {
+        /// The map.
+        map: MapId,
+        /// Where in this process; 0 for anywhere.
+        address: u64,
+        /// How much, in **bytes**.
+        len: u64,
+    },
     /// `BPF_MAP_FREEZE`: user space may only read it from now on.
     Freeze(MapId),
     /// `BPF_PROG_LOAD`. If the kernel refuses, it is asked again for the verifier's log.

@@ -14,6 +14,7 @@ use crate::btf::{Btf, BtfExt};
 use crate::bytes::{Reader, until_nul};
 use crate::elf::{self, ElfObject, SectionIdx};
 use crate::insn::InsnIdx;
+use crate::uapi::MapType;
 
 /// The section whose functions are subprograms.
 const TEXT: &str = ".text";
@@ -89,6 +90,14 @@ fn maps(
         if let Some(map) = data::map(section, object, btf)? {
             dir.data.insert(section.idx, MapId::new(maps.len()));
             maps.push(map);
+        }
+    }
+    if let Some(section) = elf.section_named(data::ARENA) {
+        if let Some(at) = maps.iter().position(|map| map.ty == MapType::ARENA) {
+            dir.data.insert(section.idx, MapId::new(at));
+            if let Some(arena) = maps.get_mut(at).filter(|_| !section.data.is_empty()) {
+                arena.data = Some(section.data.to_vec());
+            }
         }
     }
     Ok(maps)

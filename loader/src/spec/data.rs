@@ -10,6 +10,11 @@ use crate::btf::{Btf, Kind, Linkage, TypeId};
 use crate::elf::{Content, Section};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, kernel_name};
 
+/// Variables that stand at the beginning of the object's arena. Since: Linux 6.9.
+///
+/// libbpf 1.7 puts them at its end on kernels that take such offsets; the beginning works on all.
+pub(super) const ARENA: &str = ".addr_space.1";
+
 /// A family of data sections: `NAME` and `NAME.anything`.
 struct Family {
     name: &'static str,

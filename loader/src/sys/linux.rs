@@ -10,8 +10,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::attr::{self, Attr, InfoStruct};
 use super::{
-    BtfLoad, Errno, Handle, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, ProgInfo,
-    ProgLoad, Reply,
+    BtfLoad, Errno, Handle, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, Mapping,
+    ProgInfo, ProgLoad, Reply,
 };
 use crate::bytes::{unsigned, until_nul};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
@@ -92,6 +92,10 @@ impl Kernel for Linux {
 
     fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
         bpf(&mut attr::MapFreeze { map_fd: raw(map) }).map(drop)
+    }
+
+    fn map_memory(&self, map: Handle<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
+        Mapping::of_map(map.fd, address, len)
     }
 
     fn prog_load(&self, request: &ProgLoad<'_>) -> Reply {

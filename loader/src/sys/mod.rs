@@ -10,6 +10,7 @@ mod attr;
 mod errno;
 pub mod host;
 mod linux;
+mod mmap;
 mod mount;
 mod script;
 mod text;
@@ -23,6 +24,7 @@ use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlag
 
 pub use errno::Errno;
 pub use linux::Linux;
+pub use mmap::Mapping;
 pub use script::{DryRun, Recorder, Replay};
 
 /// A kernel that can be asked.
@@ -62,6 +64,12 @@ pub trait Kernel: Sync {
     /// # Errors
     /// The errno.
     fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno>;
+
+    /// mmap(2) of `len` **bytes** of a map's memory, at `address` unless that is 0. Since: Linux 5.5.
+    ///
+    /// # Errors
+    /// The errno.
+    fn map_memory(&self, map: Handle<'_>, address: u64, len: usize) -> Result<Mapping, Errno>;
 
     /// `BPF_PROG_LOAD`. Since: Linux 3.18.
     fn prog_load(&self, request: &ProgLoad<'_>) -> Reply;

@@ -8,7 +8,9 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::text::{Text, about};
-use super::{BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, ProgInfo, ProgLoad, Reply};
+use super::{
+    BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, Mapping, ProgInfo, ProgLoad, Reply,
+};
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
 use crate::uapi::{MapFlags, MapType, ProgType};
 
@@ -101,6 +103,12 @@ impl<K: Kernel> Kernel for Recorder<K> {
     fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
         let result = self.kernel.map_freeze(map);
         self.note_result(about("MAP_FREEZE", map), &result, |()| String::new());
+        result
+    }
+
+    fn map_memory(&self, map: Handle<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
+        let result = self.kernel.map_memory(map, address, len);
+        self.note_result(memory(map, address, len), &result, |_| String::new());
         result
     }
 
@@ -266,6 +274,10 @@ impl Kernel for Replay {
         self.outcome(about("MAP_FREEZE", map)).map(drop)
     }
 
+    fn map_memory(&self, map: Handle<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
+        self.outcome(memory(map, address, len)).and_then(|_| Mapping::anonymous(len))
+    }
+
     fn prog_load(&self, request: &ProgLoad<'_>) -> Reply {
         self.reply(request.text())
     }
@@ -390,6 +402,10 @@ impl Kernel for DryRun {
         self.call().map(drop)
     }
 
+    fn map_memory(&self, _map: Handle<'_>, _address: u64, len: usize) -> Result<Mapping, Errno> {
+        self.call().and_then(|_| Mapping::anonymous(len))
+    }
+
     fn prog_load(&self, _request: &ProgLoad<'_>) -> Reply {
         Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
     }
@@ -428,6 +444,10 @@ impl Kernel for DryRun {
     fn prog_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {
         self.call().and_then(|_| null())
     }
+}
+
+fn memory(map: Handle<'_>, address: u64, len: usize) -> String {
+    format!("{} address={address:#x} len={len}", about("MAP_MEMORY", map))
 }
 
 /// A descriptor that is real and does nothing.

@@ -1,0 +1,65 @@
+//! Memory that is shared with a map. One of the files where `unsafe` lives.
+#![expect(unsafe_code, reason = "system calls and the memory they give")]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::{self, NonNull};
+
+use super::Errno;
+
+/// Mapped memory. It is unmapped when the value is dropped.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping is memory of the process, not of a thread; this type gives out no references to it.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; writing needs `&mut self`.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps `len` **bytes** of a map's memory, at `address` unless that is 0.
+    ///
+    /// Source: mmap(2). An address in use is never taken away from its user (`MAP_FIXED_NOREPLACE`, Linux 4.17).
+    ///
+    /// # Errors
+    /// The errno; `EEXIST` if something is at the address.
+    pub(super) fn of_map(map: BorrowedFd<'_>, address: u64, len: usize) -> Result<Self, Errno> {
+        let fixed = if address == 0 { 0 } else { libc::MAP_FIXED_NOREPLACE };
+        Self::new(address, len, libc::MAP_SHARED | fixed, map.as_raw_fd())
+    }
+
+    /// Maps `len` **bytes** of memory that belongs to nothing.
+    ///
+    /// # Errors
+    /// The errno.
+    pub(super) fn anonymous(len: usize) -> Result<Self, Errno> {
+        Self::new(0, len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1)
+    }
+
+    fn new(address: u64, len: usize, flags: libc::c_int, fd: libc::c_int) -> Result<Self, Errno> {
+        let wanted = usize::try_from(address).map_err(|_too_far| Errno::EINVAL)?;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: new memory, or (NOREPLACE) none at all: nothing that anybody uses is touched.
+        let start = unsafe { libc::mmap(ptr::without_provenance_mut(wanted), len, access, flags, fd, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        NonNull::new(start.cast()).map(|start| Self { start, len }).ok_or(Errno::EINVAL)
+    }
+
+    /// Writes at the beginning of the memory; what does not fit is left out.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let len = bytes.len().min(self.len);
+        // SAFETY: `len` bytes are inside of the mapping and of the slice, and the mapping is new memory.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr(), len) };
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` with this length, and nobody has a reference to it.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
