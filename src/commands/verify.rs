@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use rxdp_loader::link::{LinkedObject, LinkedProgram};
-use rxdp_loader::load::{self, Given, LoadError, LogPolicy, MapReport, ProgramReport, Report};
+use rxdp_loader::load::{self, Ask, Given, LoadError, LogPolicy, MapReport, ProgramReport, Report};
 use rxdp_loader::plan::{self, MixedTables, Options, Select};
 use rxdp_loader::spec::ProgId;
 use rxdp_loader::sys::{Linux, host};
@@ -102,7 +102,9 @@ fn check(path: &Path, args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failur
     let plan = plan::plan(&object, &machine, &options);
     let plan = plan.map_err(|error| Failure::object(&name, LoadError::from(error)))?;
     let log = if args.log { LogPolicy::Whole } else { LogPolicy::End };
-    let report = load::verify(&plan, &Linux, Given { log, ..Given::default() });
+    // Ids and tags are for scripts only.
+    let ask = if args.json { Ask::Everything } else { Ask::Nothing };
+    let report = load::verify(&plan, &Linux, Given { log, ..Given::default() }, ask);
     let exit = report.first_error().map(exit_of);
     Ok((row(name, &object, &report, args), exit))
 }
@@ -128,7 +130,7 @@ fn map_row(map: &MapReport) -> MapRow {
         flags: create.flags.bits(),
         ok: map.result.is_ok(),
         error: map.result.as_ref().err().map(ToString::to_string),
-        id: map.result.as_ref().ok().map(|info| info.id),
+        id: map.result.as_ref().ok().and_then(Option::as_ref).map(|info| info.id),
     }
 }
 
@@ -136,14 +138,14 @@ fn program_row(object: &LinkedObject, program: &ProgramReport, args: &Verify) ->
     let ProgramReport { id, load, result, took } = program;
     let linked = object.program(*id);
     let (name, section) = words(object, *id);
-    let info = result.as_ref().ok();
+    let info = result.as_ref().ok().and_then(Option::as_ref);
     let error = result.as_ref().err();
     ProgramRow {
         name,
         section,
         ty: load.as_ref().map(|load| load.ty.to_string()),
         expected_attach_type: load.as_ref().map(|load| load.attach.0),
-        ok: info.is_some(),
+        ok: result.is_ok(),
         error: error.map(ToString::to_string),
         errno: error.and_then(LoadError::errno).map(|errno| errno.0),
         tag: info.map(|info| hex(&info.tag)),

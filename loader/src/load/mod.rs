@@ -19,7 +19,7 @@ use crate::sys::{Kernel, host};
 
 pub use error::{Blame, LoadError};
 pub use loaded::{FilledSlot, LoadedMap, LoadedObject, LoadedProgram};
-pub use verify::{MapReport, ProgramReport, Report, verify};
+pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
 use session::Session;
 

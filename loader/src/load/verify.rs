@@ -26,8 +26,8 @@ pub struct MapReport {
     pub id: MapId,
     /// What was asked for.
     pub create: CreateMap,
-    /// What the kernel says about it.
-    pub result: Result<MapInfo, LoadError>,
+    /// What the kernel says about it; `None` if nobody asked.
+    pub result: Result<Option<MapInfo>, LoadError>,
 }
 
 /// How the load of a program went.
@@ -37,14 +37,23 @@ pub struct ProgramReport {
     pub id: ProgId,
     /// What was asked for; `None` if no call could be made.
     pub load: Option<LoadProgram>,
-    /// What the kernel says about it.
-    pub result: Result<ProgInfo, LoadError>,
+    /// What the kernel says about it; `None` if nobody asked.
+    pub result: Result<Option<ProgInfo>, LoadError>,
     /// Time that the kernel took.
     pub took: Duration,
 }
 
+/// Whether to ask the kernel what it made of a map or program: one call more for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// Ask: the report holds ids and tags.
+    Everything,
+    /// Only whether it loaded.
+    Nothing,
+}
+
 /// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
-pub fn verify<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Report {
+pub fn verify<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given, ask: Ask) -> Report {
     let mut session = Session::new(plan, kernel, given);
     let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new() };
     for step in &plan.steps {
@@ -52,12 +61,17 @@ pub fn verify<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Repor
         let result = session.step(step);
         let took = start.elapsed();
         match step {
-            Step::CreateMap(create) => report.map(create, result, &session, kernel),
+            Step::CreateMap(create) => {
+                let info = || info("map", session.map(create.slot), |map| kernel.map_info(map));
+                report.map(create, result.and_then(|()| ask.when_wanted(info)));
+            }
             Step::SetData(id) | Step::Freeze(id) | Step::MapMemory { map: id, .. } => {
                 report.map_went_on(*id, result)
             }
             Step::LoadProgram(load) => {
-                let result = result.and_then(|()| program_info(&session, load.program, kernel));
+                let info =
+                    || info("program", session.program(load.program), |program| kernel.prog_info(program));
+                let result = result.and_then(|()| ask.when_wanted(info));
                 report.programs.push(ProgramReport {
                     id: load.program,
                     load: Some(load.clone()),
@@ -88,18 +102,11 @@ impl Report {
         maps.chain(programs).chain(&self.slots).next()
     }
 
-    fn map<K: Kernel>(
-        &mut self,
-        create: &CreateMap,
-        result: Result<(), LoadError>,
-        session: &Session<'_, '_, K>,
-        kernel: &K,
-    ) {
+    fn map(&mut self, create: &CreateMap, result: Result<Option<MapInfo>, LoadError>) {
         // Templates and copies are our own doing; nobody asked about them.
         let MapSlot::Map(id) = create.slot else {
             return;
         };
-        let result = result.and_then(|()| info("map", session.map(create.slot), |map| kernel.map_info(map)));
         self.maps.push(MapReport { id, create: create.clone(), result });
     }
 
@@ -111,12 +118,13 @@ impl Report {
     }
 }
 
-fn program_info<K: Kernel>(
-    session: &Session<'_, '_, K>,
-    id: ProgId,
-    kernel: &K,
-) -> Result<ProgInfo, LoadError> {
-    info("program", session.program(id), |program| kernel.prog_info(program))
+impl Ask {
+    fn when_wanted<T>(self, ask: impl FnOnce() -> Result<T, LoadError>) -> Result<Option<T>, LoadError> {
+        match self {
+            Self::Everything => ask().map(Some),
+            Self::Nothing => Ok(None),
+        }
+    }
 }
 
 fn info<T>(
