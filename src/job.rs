@@ -57,10 +57,16 @@ pub(crate) fn wishes(
 ) -> Result<Wishes, Failure> {
     let spec = &object.spec;
     let entry = args.prog.as_ref().map(|given| select::program(spec, name, given)).transpose()?;
+    let slots = select::tail_calls(spec, name, &args.tail_call)?;
+    let in_slots = slots.iter().filter_map(|fill| match fill.value {
+        SlotValue::Program(id) => Some(id),
+        SlotValue::Map(_) => None,
+    });
     let options = Options {
+        asked_for: in_slots.chain(entry).collect(),
         types: select::types(spec, name, &args.reading.types)?,
         default_type: Some(ProgType::XDP),
-        slots: select::tail_calls(spec, name, &args.tail_call)?,
+        slots,
         ..Options::default()
     };
     Ok(Wishes { entry, options, no_infer: args.no_infer })

@@ -35,6 +35,8 @@ pub struct LoadPlan<'o> {
 pub struct Options {
     /// Which programs to load.
     pub select: Select,
+    /// Programs to load although their section begins with `?`.
+    pub asked_for: BTreeSet<ProgId>,
     /// Types of programs whose section does not say, or says something else.
     pub types: BTreeMap<ProgId, ProgType>,
     /// Type of the other programs whose section does not say.

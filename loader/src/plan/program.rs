@@ -31,7 +31,7 @@ pub(super) fn programs(
     for (at, program) in object.spec.programs.iter().enumerate() {
         let id = ProgId::new(at);
         let wanted = match options.select {
-            Select::Autoload => program.autoload,
+            Select::Autoload => program.autoload || options.asked_for.contains(&id),
             Select::All => true,
             Select::One(one) => one == id,
         };
