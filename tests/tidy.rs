@@ -200,7 +200,7 @@ fn room_of(file: &Path) -> String {
 fn code_lines(file: &Path) -> Vec<(usize, String)> {
     let text = fs::read_to_string(root().join(file)).expect("a source file");
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
-    lines.map(|(at, line)| (at + 1, line.to_string())).collect()
+    lines.map(|(at, line)| (at.saturating_add(1), line.to_string())).collect()
 }
 
 /// Modules that a file names behind `crate::`.

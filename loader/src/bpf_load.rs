@@ -12,12 +12,13 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::link;
+use crate::load::slot::{self, Content};
 use crate::load::{self, Given, LoadError, LoadedMap, LoadedProgram};
 use crate::plan::{self, Options};
 use crate::spec::{Dialects, MapId, MapSpec, ObjectSpec};
 use crate::sys::tracefs::{TraceInstance, TraceLine};
-use crate::sys::{Kernel, Linux, MapUpdate, MapValue, host};
-use crate::uapi::{ProgType, UpdateFlags};
+use crate::sys::{Linux, host};
+use crate::uapi::ProgType;
 
 /// A loaded object, as `bpf_load.c` presents it.
 #[derive(Debug)]
@@ -106,21 +107,9 @@ impl BpfFile {
         let missing = |what: &str, at| LoadError::NotInPlan { what: format!("{what}[{at}]") };
         let map = self.map_fd.get(map_fd_id).ok_or_else(|| missing("map_fd", map_fd_id))?;
         let program = self.prog_fd.get(prog_fd_id).ok_or_else(|| missing("prog_fd", prog_fd_id))?;
-        let request = MapUpdate {
-            map: map.handle(),
-            key: &key.to_ne_bytes(),
-            value: MapValue::Handle(program.handle()),
-            flags: UpdateFlags::empty(),
-        };
-        let (name, value) = (map.name.clone(), program.name.clone());
-        let failed = |errno| LoadError::Slot { map: name.clone(), key, value: value.clone(), errno };
-        Linux.map_update(&request).map_err(failed)?;
-        let expected = program.info(&Linux)?.id;
-        let found = Linux.slot_id(map.handle(), key).map_err(failed)?;
-        if found != expected {
-            return Err(LoadError::SlotReadBack { map: name, key, value, expected, found });
-        }
-        Ok(found)
+        let id = slot::fill(&Linux, map.handle(), key, Content::Program(program.handle()))?;
+        let unknown = || missing("id of prog_fd", prog_fd_id);
+        id.ok_or_else(unknown)
     }
 }
 

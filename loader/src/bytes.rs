@@ -139,8 +139,12 @@ impl<'d> Reader<'d> {
 
 /// The bytes up to the first NUL, or all of them, as text; what is not UTF-8 is shown as U+FFFD.
 pub fn until_nul(bytes: &[u8]) -> String {
-    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(text).into_owned()
+    String::from_utf8_lossy(before_nul(bytes)).into_owned()
+}
+
+/// The bytes up to the first NUL, or all of them.
+pub fn before_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// A 32-bit count as an index. Lossless on every target with BPF, where `usize` has 32 bits or more.

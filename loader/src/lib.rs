@@ -72,3 +72,8 @@ pub fn object_name(path: &std::path::Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     file.split('.').next().unwrap_or_default().into()
 }
+
+/// The example in README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

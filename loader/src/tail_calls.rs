@@ -104,9 +104,10 @@ fn single_reading(
     let (map, key) = (first.map?, first.key?);
     let on_table = |site: &&Site| site.map.is_none() || site.map == Some(map);
     let one_slot = open.iter().all(|site| site.map == Some(map) && site.key == Some(key));
-    let constant = sites.iter().filter(on_table).all(|site| site.map.is_some() && site.key.is_some());
-    let exists = object.spec.map(map).is_some_and(|spec| key < spec.max_entries);
-    (one_slot && constant && exists && !fixed.contains(&map)).then_some(Entry { map, key, program: *other })
+    let entries = object.spec.map(map).map_or(0, |spec| spec.max_entries);
+    let in_range = |site: &Site| site.map.is_some() && site.key.is_some_and(|key| key < entries);
+    let constant = sites.iter().filter(on_table).all(in_range);
+    (one_slot && constant && !fixed.contains(&map)).then_some(Entry { map, key, program: *other })
 }
 
 /// Programs that run at some time if `entry` runs. A tail call with an unknown key may lead anywhere in its table.
@@ -168,6 +169,10 @@ enum Value {
 const CLASS: u8 = 0x07;
 const ST: u8 = 2;
 const STX: u8 = 3;
+const MODE: u8 = 0xe0;
+const ATOMIC: u8 = 0xc0;
+/// `BPF_LOAD_ACQ`, an atomic that writes its destination. Since: Linux 6.15.
+const LOAD_ACQUIRE: i32 = 0x100;
 const JMP: u8 = 5;
 const JMP32: u8 = 6;
 const JA32: u8 = 0x06;
@@ -198,8 +203,10 @@ fn value_of(
             JMP | JMP32 if insn.code == CALL => register <= 5,
             JMP | JMP32 if insn.code == EXIT || insn.code & 0xf0 == 0 => return None,
             ST | JMP | JMP32 => false,
-            // Atomics that fetch write their source register, or R0.
-            STX => insn.code & 0xe0 == 0xc0 && (insn.src == register || register == 0),
+            STX if insn.code & MODE != ATOMIC => false,
+            STX if insn.imm == LOAD_ACQUIRE => insn.dst == register,
+            // Those that fetch write their source register, or R0.
+            STX => insn.src == register || register == 0,
             _ => insn.dst == register,
         };
         if !writes {

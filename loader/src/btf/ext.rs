@@ -127,7 +127,7 @@ fn records<T>(
         return Err(BtfError::RecordSize { what, size, expected: known });
     }
     while !r.is_empty() {
-        let section = btf.string(StrOff(r.u32("section name")?));
+        let section = btf.string(StrOff(r.u32("section name")?)).into_owned();
         let count = r.u32("record count")?;
         let list = by_section.entry(section).or_default();
         for _ in 0..count {

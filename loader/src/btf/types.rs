@@ -1,9 +1,10 @@
 //! The type graph: types by number, and the strings their names stand in.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::bytes::{to_usize, until_nul};
+use crate::bytes::{before_nul, to_usize};
 
 /// Number of a type; 0 is `void`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -212,12 +213,13 @@ impl Btf {
     }
 
     /// The string at this position; empty if there is none.
-    pub fn string(&self, at: StrOff) -> String {
-        self.strings.get(to_usize(at.0)..).map(until_nul).unwrap_or_default()
+    pub fn string(&self, at: StrOff) -> Cow<'_, str> {
+        let rest = self.strings.get(to_usize(at.0)..).unwrap_or_default();
+        String::from_utf8_lossy(before_nul(rest))
     }
 
     /// Name of the type with this number; empty if it has none.
-    pub fn name(&self, id: TypeId) -> String {
+    pub fn name(&self, id: TypeId) -> Cow<'_, str> {
         self.get(id).map(|ty| self.string(ty.name)).unwrap_or_default()
     }
 }

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 
 use object::elf::{self, FileHeader64};
 use object::endian::Endianness;
-use object::read::elf::{FileHeader, SectionHeader};
+use object::read::elf::{FileHeader, SectionHeader, SectionTable};
 
 use crate::bytes::Endian;
 
@@ -140,6 +140,7 @@ pub fn parse(bytes: &[u8]) -> Result<ElfObject<'_>, ElfError> {
         let name = core::str::from_utf8(name).map_err(|e| ElfError::malformed("section name", e))?;
         sections.push(section(SectionIdx(narrow(idx.0)), name, raw, endian, bytes)?);
     }
+    no_overlap(&table, endian, &sections)?;
     relocs::read(&table, endian, bytes, symbols.len(), &mut sections)?;
     symbols::sort_into(&symbols, &mut sections);
 
@@ -224,6 +225,26 @@ fn section<'d>(
         relocs: Vec::new(),
         symbols: Vec::new(),
     })
+}
+
+/// Sections that share bytes would be read once for each, so a small file could ask for any amount of memory.
+fn no_overlap(
+    table: &SectionTable<'_, FileHeader64<Endianness>>,
+    endian: Endianness,
+    sections: &[Section<'_>],
+) -> Result<(), ElfError> {
+    let ranges = table.iter().zip(sections).filter(|(_, s)| s.content == Content::Bytes && s.size > 0);
+    let mut ranges: Vec<_> = ranges.map(|(raw, s)| (raw.sh_offset(endian), s)).collect();
+    ranges.sort_by_key(|(offset, _)| *offset);
+    let mut before: Option<(u64, &str)> = None;
+    for (offset, section) in ranges {
+        if let Some((_, other)) = before.filter(|(end, _)| *end > offset) {
+            let reason = alloc::format!("it overlaps section {other:?}");
+            return Err(ElfError::malformed(alloc::format!("section {:?}", section.name), reason));
+        }
+        before = Some((offset.saturating_add(section.size), section.name));
+    }
+    Ok(())
 }
 
 /// Section and symbol numbers are 32 bits wide in the file, so nothing is lost.

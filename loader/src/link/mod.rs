@@ -110,7 +110,7 @@ pub enum LinkCause {
     #[error("it needs a CO-RE relocation, which is not supported")]
     CoreRelo,
     /// It is cut off.
-    #[error("the second half of a 64-bit load is missing")]
+    #[error("it is a 64-bit load whose second half is missing")]
     HalfLoad,
     /// The program and its subprograms are longer than positions can count.
     #[error("the program has more than 2^31 instructions with its subprograms")]

@@ -61,6 +61,9 @@ impl Context<'_> {
         let half = || self.error(reloc.at, LinkCause::HalfLoad);
         let at = self.span.start.plus(reloc.at.0).ok_or_else(half)?;
         let before = *insns.get(at.index()).ok_or_else(half)?;
+        if before.is_ld_imm64() && !self.has_second_half(reloc.at) {
+            return Err(half());
+        }
         let distance = |func: &FuncId| starts.get(func).and_then(|to| at.call_distance(*to)).ok_or_else(half);
         let mut patch = |at: InsnIdx, after: Insn, reason: Reason| -> Result<(), LinkError> {
             let slot = insns.get_mut(at.index()).ok_or_else(half)?;
@@ -107,6 +110,12 @@ impl Context<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The second half of a 64-bit load is a slot of the same function that is no instruction.
+    fn has_second_half(&self, at: InsnIdx) -> bool {
+        let second = at.plus(1).and_then(|at| self.function.insns.get(at.index()));
+        second.is_some_and(|insn| Insn { imm: 0, ..*insn } == Insn::default())
     }
 
     fn error(&self, at: InsnIdx, cause: LinkCause) -> LinkError {

@@ -6,6 +6,7 @@
 mod error;
 mod loaded;
 mod session;
+pub(crate) mod slot;
 mod verify;
 
 use std::collections::BTreeMap;

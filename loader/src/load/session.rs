@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::slot::{self, Content};
 use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy};
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
@@ -24,7 +25,8 @@ pub(super) struct Session<'p, 'k, K> {
     kernel: &'k K,
     log: LogPolicy,
     btf: Option<OwnedFd>,
-    maps: BTreeMap<MapSlot, OwnedFd>,
+    /// Maps that were made, with their names in messages and recordings.
+    maps: BTreeMap<MapSlot, (&'p str, OwnedFd)>,
     memory: BTreeMap<MapId, Mapping>,
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
     slots: Vec<FilledSlot>,
@@ -32,12 +34,17 @@ pub(super) struct Session<'p, 'k, K> {
 
 impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     pub(super) fn new(plan: &'p LoadPlan<'p>, kernel: &'k K, given: Given) -> Self {
+        let spec = &plan.object.spec;
         Self {
             plan,
             kernel,
             log: given.log,
             btf: None,
-            maps: given.maps.into_iter().map(|(id, fd)| (MapSlot::Map(id), fd)).collect(),
+            maps: given
+                .maps
+                .into_iter()
+                .map(|(id, fd)| (MapSlot::Map(id), (spec.map_name(id), fd)))
+                .collect(),
             memory: BTreeMap::new(),
             programs: BTreeMap::new(),
             slots: Vec::new(),
@@ -45,12 +52,12 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     }
 
     /// Makes the call of one step, and its fallback where the plan has one.
-    pub(super) fn step(&mut self, step: &Step) -> Result<(), LoadError> {
+    pub(super) fn step(&mut self, step: &'p Step) -> Result<(), LoadError> {
         match step {
             Step::LoadBtf(data) => self.load_btf(data),
             Step::CreateMap(create) => {
                 let fd = self.create_map(create)?;
-                self.maps.insert(create.slot, fd);
+                self.maps.insert(create.slot, (&create.name, fd));
             }
             Step::SetData(map) => self.set_data(*map)?,
             Step::MapMemory { map, address, len } => {
@@ -73,7 +80,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     /// What was made, in the object's order.
     pub(super) fn finish(mut self) -> LoadedObject {
         let spec = &self.plan.object.spec;
-        let maps = self.maps.into_iter().filter_map(|(slot, fd)| match slot {
+        let maps = self.maps.into_iter().filter_map(|(slot, (_, fd))| match slot {
             MapSlot::Map(id) => {
                 let map = spec.map(id)?;
                 let memory = self.memory.remove(&id);
@@ -96,8 +103,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
 
     /// The descriptor of a map that was made, with its name.
     pub(super) fn map(&self, slot: MapSlot) -> Option<Handle<'_>> {
-        let (MapSlot::Map(id) | MapSlot::Template(id) | MapSlot::Copy(id, _)) = slot;
-        self.maps.get(&slot).map(|fd| Handle { name: self.spec().map_name(id), fd: fd.as_fd() })
+        self.maps.get(&slot).map(|(name, fd)| Handle { name, fd: fd.as_fd() })
     }
 
     /// The descriptor of a program that was loaded, with its name.
@@ -256,62 +262,19 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
 
     fn fill_slot(&self, fill: &FillSlot) -> Result<FilledSlot, LoadError> {
         let map = self.made(MapSlot::Map(fill.map), "a slot")?;
-        let value = match fill.value {
-            SlotValue::Map(id) => self.made(MapSlot::Map(id), "a slot")?,
+        let (content, value) = match fill.value {
+            SlotValue::Map(id) => {
+                let inner = self.made(MapSlot::Map(id), "a slot")?;
+                (Content::Map(inner), inner)
+            }
             SlotValue::Program(id) => {
                 let missing = || LoadError::NotInPlan { what: format!("program {}", id.0) };
-                self.program(id).ok_or_else(missing)?
+                let program = self.program(id).ok_or_else(missing)?;
+                (Content::Program(program), program)
             }
         };
-        let (name, wanted) = (|| map.name.to_string(), || value.name.to_string());
-        let failed = |errno| LoadError::Slot { map: name(), key: fill.key, value: wanted(), errno };
-        let request = MapUpdate {
-            map,
-            key: &fill.key.to_ne_bytes(),
-            value: MapValue::Handle(value),
-            flags: UpdateFlags::empty(),
-        };
-        self.kernel.map_update(&request).map_err(failed)?;
-        let id = self.read_back(fill, map, value)?;
-        Ok(FilledSlot { fill: *fill, map: name(), value: wanted(), id })
-    }
-
-    /// The article's asserts: a slot holds the **id** of what was put there, though a descriptor was given.
-    fn read_back(
-        &self,
-        fill: &FillSlot,
-        map: Handle<'_>,
-        value: Handle<'_>,
-    ) -> Result<Option<u32>, LoadError> {
-        let expected = match fill.value {
-            SlotValue::Program(_) => self.kernel.prog_info(value).map(|info| info.id),
-            SlotValue::Map(_) => self.kernel.map_info(value).map(|info| info.id),
-        };
-        let expected = match expected {
-            Ok(id) => id,
-            // Linux before 4.13 knows no ids.
-            Err(Errno::EINVAL) => return Ok(None),
-            Err(errno) => {
-                let what = format!("{:?}", value.name);
-                return Err(LoadError::Info { what, command: "BPF_OBJ_GET_INFO_BY_FD", errno });
-            }
-        };
-        let failed = |errno| LoadError::Info {
-            what: format!("map {:?}, key {}", map.name, fill.key),
-            command: "BPF_MAP_LOOKUP_ELEM",
-            errno,
-        };
-        let found = self.kernel.slot_id(map, fill.key).map_err(failed)?;
-        if found == expected {
-            return Ok(Some(found));
-        }
-        Err(LoadError::SlotReadBack {
-            map: map.name.to_string(),
-            key: fill.key,
-            value: value.name.to_string(),
-            expected,
-            found,
-        })
+        let id = slot::fill(self.kernel, map, fill.key, content)?;
+        Ok(FilledSlot { fill: *fill, map: map.name.to_string(), value: value.name.to_string(), id })
     }
 }
 

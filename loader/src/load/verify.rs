@@ -53,7 +53,7 @@ pub enum Ask {
 }
 
 /// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
-pub fn verify<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given, ask: Ask) -> Report {
+pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report {
     let mut session = Session::new(plan, kernel, given);
     let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new() };
     for step in &plan.steps {

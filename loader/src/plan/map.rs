@@ -44,15 +44,17 @@ pub(super) fn steps(
         if options.reused.contains(&id) {
             continue;
         }
-        if spec.origin == MapOrigin::Internal {
-            check_global_data(spec, machine)?;
+        // Programs that refer to global variables are refused there; strings that nobody refers to are in no one's way.
+        if spec.origin == MapOrigin::Internal && !machine.features.contains(Features::GLOBAL_DATA) {
+            continue;
         }
         if let Some(Inner::Template(template)) = &spec.inner {
             steps.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
         }
         let map = create(spec, MapSlot::Map(id), inner(spec, id)?, machine);
         for copy in 1..=copies.get(&id).copied().unwrap_or(0) {
-            steps.push(Step::CreateMap(CreateMap { slot: MapSlot::Copy(id, copy), ..map.clone() }));
+            let name = format!("{}.copy{copy}", map.name);
+            steps.push(Step::CreateMap(CreateMap { slot: MapSlot::Copy(id, copy), name, ..map.clone() }));
         }
         steps.push(Step::CreateMap(map));
         if spec.ty == MapType::ARENA {
@@ -67,19 +69,6 @@ pub(super) fn steps(
         }
     }
     Ok(())
-}
-
-fn check_global_data(spec: &MapSpec, machine: &Machine) -> Result<(), PlanError> {
-    let needed = Features::GLOBAL_DATA;
-    match needed.since() {
-        Some((since, feature)) if !machine.features.contains(needed) => Err(PlanError::Unsupported {
-            what: format!("section {:?}", spec.section),
-            feature,
-            since,
-            kernel: machine.kernel,
-        }),
-        _ => Ok(()),
-    }
 }
 
 fn inner(spec: &MapSpec, id: MapId) -> Result<Option<MapSlot>, PlanError> {

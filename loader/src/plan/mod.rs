@@ -308,7 +308,7 @@ pub fn plan<'o>(
 ) -> Result<LoadPlan<'o>, PlanError> {
     program::check_endian(object)?;
     let (mut programs, refused) = program::programs(object, machine, options);
-    let fills = slots::fills(object, options, &programs)?;
+    let fills = slots::fills(object, options, &programs, &refused)?;
     let copies = slots::separate_kinds(object, options, &mut programs, &fills)?;
 
     let mut steps = Vec::new();

@@ -1,6 +1,7 @@
 //! Which programs are loaded, and as what.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -9,7 +10,7 @@ use crate::bytes::Endian;
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
 use crate::spec::section::SectionFlags;
-use crate::spec::{ProgId, ProgramSpec, SlotHint};
+use crate::spec::{MapOrigin, ProgId, ProgramSpec, SlotHint};
 use crate::uapi::{AttachType, ProgFlags, ProgType, kernel_name};
 
 /// Code of the other byte order can be looked at, not run.
@@ -57,6 +58,7 @@ fn one(
         return Err(error.clone().into());
     }
     let features = machine.features;
+    check_global_data(object, id, program, machine)?;
     let kind = &program.kind;
     if kind.flags.contains(SectionFlags::ATTACH_BTF) || kind.ty == Some(ProgType::STRUCT_OPS) {
         return Err(PlanError::NeedsKernelBtf {
@@ -86,6 +88,29 @@ fn one(
         with_info: features.contains(Features::FUNC_INFO),
         copies: BTreeMap::new(),
     })
+}
+
+/// Global variables are in maps that old kernels cannot give to programs.
+fn check_global_data(
+    object: &LinkedObject,
+    id: ProgId,
+    program: &ProgramSpec,
+    machine: &Machine,
+) -> Result<(), PlanError> {
+    let needed = Features::GLOBAL_DATA;
+    let refs = object.program(id).map(|p| p.map_refs.as_slice()).unwrap_or_default();
+    let mut maps = refs.iter().filter_map(|(_, map)| object.spec.map(*map));
+    match (maps.find(|map| map.origin == MapOrigin::Internal), needed.since()) {
+        (Some(map), Some((since, feature))) if !machine.features.contains(needed) => {
+            Err(PlanError::Unsupported {
+                what: format!("program {:?}, which refers to section {:?},", program.name, map.section),
+                feature,
+                since,
+                kernel: machine.kernel,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A program of a section named `ID/KEY` has the type of the programs that use the table.

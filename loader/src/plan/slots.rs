@@ -17,10 +17,16 @@ pub(super) fn fills(
     object: &LinkedObject,
     options: &Options,
     programs: &[LoadProgram],
+    refused: &[(ProgId, PlanError)],
 ) -> Result<Vec<FillSlot>, PlanError> {
+    let is_refused = |fill: &FillSlot| refused.iter().any(|(id, _)| fill.value == SlotValue::Program(*id));
     let mut fills: BTreeMap<(MapId, u32), FillSlot> = BTreeMap::new();
     let given = from_definitions(object)?.into_iter().chain(from_sections(object, programs));
     for fill in given.chain(options.slots.iter().copied()) {
+        // Why it is not loaded is said about the program, not about its slot.
+        if is_refused(&fill) {
+            continue;
+        }
         check(object, programs, &fill)?;
         fills.insert((fill.map, fill.key), fill);
     }

@@ -3,53 +3,51 @@
 //!
 //! Source: libbpf `btf_fixup_datasec`, `bpf_object__finalize_btf`.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::function::Place;
-use crate::btf::{Btf, Kind, Linkage, TypeId};
-use crate::elf::{ElfObject, Symbol, SymbolKind};
+use crate::btf::{Btf, Kind, Linkage};
+use crate::elf::{self, Binding, ElfObject, Section, Symbol};
 
 /// Fills in the open places.
 pub(super) fn apply(btf: &mut Btf, elf: &ElfObject<'_>, functions: &[Place]) {
-    let named = elf.symbols.iter().filter(|s| matches!(s.kind, SymbolKind::Object | SymbolKind::None));
-    let symbols: BTreeMap<&str, &Symbol<'_>> = named.map(|s| (s.name, s)).collect();
-    let hidden: BTreeMap<&str, bool> = functions.iter().map(|f| (f.name.as_str(), f.hidden)).collect();
+    let visible = elf.symbols.iter().filter(|s| s.binding != Binding::Local);
+    let symbols: BTreeMap<&str, &Symbol<'_>> = visible.map(|s| (s.name, s)).collect();
+    let hidden: BTreeSet<&str> = functions.iter().filter(|f| f.hidden).map(|f| f.name.as_str()).collect();
     for at in 0..btf.types.len() {
-        let name = btf.types.get(at).map(|ty| btf.string(ty.name)).unwrap_or_default();
-        match btf.types.get(at).map(|ty| &ty.kind) {
-            Some(Kind::Datasec { .. }) => data_section(btf, at, &name, elf, &symbols),
-            Some(Kind::Func { linkage: Linkage::GLOBAL, .. }) if hidden.get(name.as_str()) == Some(&true) => {
-                set_linkage(btf, at);
+        // Names are looked at only where they matter: an object may have many types.
+        match btf.types.get(at).map(|ty| (ty.name, &ty.kind)) {
+            Some((name, Kind::Datasec { .. })) => {
+                // Sections of externs (`.ksyms`, `.kconfig`) are in no file.
+                if let Some(section) = elf.section_named(&btf.string(name)) {
+                    data_section(btf, at, section, &symbols);
+                }
+            }
+            Some((name, Kind::Func { linkage: Linkage::GLOBAL, .. }))
+                if hidden.contains(btf.string(name).as_ref()) =>
+            {
+                make_static(btf, at);
             }
             _ => {}
         }
     }
 }
 
-fn data_section(
-    btf: &mut Btf,
-    at: usize,
-    name: &str,
-    elf: &ElfObject<'_>,
-    symbols: &BTreeMap<&str, &Symbol<'_>>,
-) {
-    let Some(Kind::Datasec { size, vars }) = btf.types.get(at).map(|ty| ty.kind.clone()) else {
+fn data_section(btf: &mut Btf, at: usize, section: &Section<'_>, symbols: &BTreeMap<&str, &Symbol<'_>>) {
+    let Some(Kind::Datasec { size, mut vars }) = btf.types.get(at).map(|ty| ty.kind.clone()) else {
         return;
     };
-    // Sections of externs (`.ksyms`, `.kconfig`) are in no file.
-    let Some(section) = elf.section_named(name) else {
-        return;
-    };
-    let mut vars = vars;
     for var in &mut vars {
-        let Some(symbol) = symbols.get(btf.name(var.var).as_str()) else {
+        // clang writes the offsets of static variables, whose names need not be unique, and leaves out the others.
+        let symbol = symbols.get(btf.name(var.var).as_ref());
+        let Some(symbol) = symbol.filter(|s| s.place == elf::Place::Section(section.idx)) else {
             continue;
         };
         if let Ok(offset) = u32::try_from(symbol.value) {
             var.offset = offset;
         }
         if symbol.hidden {
-            set_linkage(btf, TypeId::index(var.var));
+            make_static(btf, var.var.index());
         }
     }
     // The kernel wants them by offset; clang writes them in the order of their names' first use.
@@ -62,7 +60,7 @@ fn data_section(
 
 /// Hidden symbols are static for the world outside of the file, and the kernel verifies static functions with
 /// what their callers know.
-fn set_linkage(btf: &mut Btf, at: usize) {
+fn make_static(btf: &mut Btf, at: usize) {
     if let Some(Kind::Func { linkage, .. } | Kind::Var { linkage, .. }) =
         btf.types.get_mut(at).map(|t| &mut t.kind)
     {

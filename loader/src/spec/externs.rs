@@ -72,7 +72,7 @@ pub(super) fn fix_btf(btf: &mut Btf) {
         let Some(Type { name, kind: Kind::Datasec { vars, .. } }) = btf.types.get(at).cloned() else {
             continue;
         };
-        let section = btf.string(name);
+        let section = btf.string(name).into_owned();
         let fixed = match section.as_str() {
             KCONFIG => fix_kconfig(btf, vars, &kconfig),
             KSYMS => fix_ksyms(btf, vars, int, dummy, &mut dummy_var),
@@ -91,7 +91,7 @@ fn fix_kconfig(btf: &mut Btf, vars: Vec<SecVar>, layout: &BTreeMap<String, Varia
         .into_iter()
         .map(|var| {
             set_linkage(btf, var.var, Linkage::GLOBAL);
-            let place = layout.get(&btf.name(var.var));
+            let place = layout.get(btf.name(var.var).as_ref());
             place.map_or(var, |v| SecVar { var: var.var, offset: v.offset, size: v.size })
         })
         .collect();
@@ -195,7 +195,7 @@ fn vars(btf: Option<&Btf>, section: &str) -> BTreeMap<String, TypeId> {
         let Kind::Datasec { vars, .. } = btf.kind(id)? else {
             return None;
         };
-        Some(vars.iter().map(|v| (btf.name(v.var), v.var)).collect())
+        Some(vars.iter().map(|v| (btf.name(v.var).into_owned(), v.var)).collect())
     });
     found.unwrap_or_default()
 }

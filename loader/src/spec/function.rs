@@ -49,7 +49,17 @@ fn in_section(elf: &ElfObject<'_>, section: &Section<'_>) -> Result<Vec<Place>, 
         return Ok(Vec::from([whole_section(section)]));
     }
     let next_start = symbols.iter().skip(1).map(|s| s.value).chain([section.size]);
-    symbols.iter().zip(next_start).map(|(symbol, next)| place(section, symbol, next)).collect()
+    let mut end = 0;
+    let mut places = Vec::with_capacity(symbols.len());
+    for (symbol, next) in symbols.iter().zip(next_start) {
+        let place = place(section, symbol, next)?;
+        if place.start < end {
+            return Err(out_of_range(section, symbol));
+        }
+        end = place.end;
+        places.push(place);
+    }
+    Ok(places)
 }
 
 /// Old compilers leave the type of functions open; local symbols without a type are jump labels (`LBB0_1`).
@@ -76,11 +86,15 @@ fn place(section: &Section<'_>, symbol: &Symbol<'_>, next: u64) -> Result<Place,
                 hidden: symbol.hidden,
             })
         }
-        _ => Err(SpecError::FunctionRange {
-            section: section.name.to_string(),
-            function: symbol.name.to_string(),
-            offset: symbol.value,
-        }),
+        _ => Err(out_of_range(section, symbol)),
+    }
+}
+
+fn out_of_range(section: &Section<'_>, symbol: &Symbol<'_>) -> SpecError {
+    SpecError::FunctionRange {
+        section: section.name.to_string(),
+        function: symbol.name.to_string(),
+        offset: symbol.value,
     }
 }
 

@@ -410,9 +410,9 @@ pub enum SpecError {
         /// Its size in bytes.
         size: u64,
     },
-    /// A function reaches beyond its section, or starts in the middle of an instruction.
+    /// A function reaches beyond its section or into the next function, or starts in the middle of an instruction.
     #[error(
-        "function {function:?} at {offset} of section {section:?} does not lie on instructions of that section"
+        "function {function:?} at byte {offset} of section {section:?} does not lie on instructions of its own"
     )]
     FunctionRange {
         /// The section.

@@ -25,7 +25,7 @@ use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlag
 pub use errno::Errno;
 pub use linux::Linux;
 pub use mmap::Mapping;
-pub use script::{DryRun, Recorder, Replay};
+pub use script::{Difference, DryRun, Recorder, Replay};
 
 /// A kernel that can be asked.
 ///

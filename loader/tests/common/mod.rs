@@ -1,11 +1,11 @@
 //! What the tests of this crate share: the committed objects, the stages on them, and goldens.
 //!
-//! Values in, values out; nothing here talks to a kernel.
+//! Only `wire` talks to a kernel; the rest is values in, values out.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking, in helpers too")]
 
 pub(crate) mod render;
+pub(crate) mod wire;
 
 use std::fs;
 use std::path::{Path, PathBuf};

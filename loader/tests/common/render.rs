@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use rxdp_loader::btf::{Btf, Kind, Linkage};
 use rxdp_loader::insn::{Insn, InsnIdx};
 use rxdp_loader::link::{LinkedObject, LinkedProgram};
 use rxdp_loader::plan::{LoadPlan, SlotValue};
@@ -35,7 +36,37 @@ pub(crate) fn spec(spec: &ObjectSpec) -> String {
     for (at, one) in spec.programs.iter().enumerate() {
         program(&mut out, at, spec, one);
     }
+    if let Some(btf) = &spec.btf {
+        self::types(&mut out, btf);
+    }
     out
+}
+
+/// The types that the loader completes: functions, and sections with their variables.
+fn types(out: &mut String, btf: &Btf) {
+    out.push('\n');
+    let seen_by = |linkage: Linkage| match linkage {
+        Linkage::STATIC => "static",
+        Linkage::GLOBAL => "global",
+        _ => "extern",
+    };
+    for (at, ty) in btf.types.iter().enumerate() {
+        let name = btf.string(ty.name);
+        if let Kind::Func { linkage, .. } = ty.kind {
+            let _ = writeln!(out, "type {at}: {} function {name:?}", seen_by(linkage));
+        }
+        let Kind::Datasec { size, vars } = &ty.kind else {
+            continue;
+        };
+        let _ = writeln!(out, "type {at}: section {name:?}, {size} bytes");
+        for var in vars {
+            let Some(Kind::Var { linkage, .. } | Kind::Func { linkage, .. }) = btf.kind(var.var) else {
+                panic!("{name:?} holds what is neither a variable nor a function");
+            };
+            let (scope, name) = (seen_by(*linkage), btf.name(var.var));
+            let _ = writeln!(out, "  {scope} {name:?} at {}, {} bytes", var.offset, var.size);
+        }
+    }
 }
 
 fn map(out: &mut String, title: &str, spec: &ObjectSpec, map: &MapSpec) {
@@ -101,6 +132,7 @@ fn function(out: &mut String, at: usize, spec: &ObjectSpec, function: &Function)
             }
             RelocTarget::Call(func) => format!("call of {:?}", spec.function_name(*func)),
             RelocTarget::FunctionAddress(func) => format!("address of {:?}", spec.function_name(*func)),
+            RelocTarget::Broken { symbol, why } => format!("broken: {symbol:?}: {why}"),
             RelocTarget::Extern { name, weak } => format!("extern {name:?}, weak {weak}"),
         };
         let _ = writeln!(out, "  +{}: {target}", reloc.at);

@@ -1,0 +1,311 @@
+//! Laws that hold for every object, the committed ones and damaged ones made from them.
+//!
+//! Damage is made from fixed seeds, so that what fails once fails again.
+#![cfg(feature = "kernel")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in helpers too"
+)]
+
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{all, bytes_of, plan, read, spec_of};
+use peak_alloc::PeakAlloc;
+use rxdp_loader::btf::{Btf, Kind};
+use rxdp_loader::bytes::Endian;
+use rxdp_loader::elf;
+use rxdp_loader::insn::Insn;
+use rxdp_loader::link::{self, LinkedObject};
+use rxdp_loader::spec::ProgId;
+use rxdp_loader::tail_calls;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// **Bytes** that this whole test may use at once, whatever a damaged object claims to need.
+const MOST_MEMORY: usize = 256 << 20;
+/// How long one damaged object may take through all stages.
+const MOST_TIME: Duration = Duration::from_secs(1);
+
+#[test]
+fn reading_and_planning_twice_gives_the_same() {
+    for name in all() {
+        let (first, second) = (spec_of(&name), spec_of(&name));
+        assert_eq!(first, second, "{name}");
+        let (first, second) = (link::link(first), link::link(second));
+        assert_eq!(first, second, "{name}");
+        match (plan(&first), plan(&second)) {
+            (Ok(first), Ok(second)) => {
+                assert_eq!((first.steps, first.refused), (second.steps, second.refused), "{name}");
+            }
+            (first, second) => assert_eq!(first.err(), second.err(), "{name}"),
+        }
+    }
+}
+
+#[test]
+fn undoing_the_patches_gives_the_compilers_instructions() {
+    let mut patched = 0;
+    for name in all() {
+        let bytes = bytes_of(&name);
+        let file = elf::parse(&bytes).unwrap();
+        let object = link::link(spec_of(&name));
+        for program in object.programs.iter().map(|program| program.as_ref().unwrap()) {
+            let mut compiled = Vec::new();
+            for span in &program.layout {
+                assert_eq!(compiled.len(), span.start.index(), "{name}: functions stand one after another");
+                compiled.extend(code_in_file(&file, &object, span.func));
+            }
+            assert_eq!(program.as_compiled().unwrap(), compiled, "{name}");
+            patched += program.patches.len();
+        }
+    }
+    assert!(patched > 50, "the law was tried on {patched} patches only");
+}
+
+/// A function's code, straight from the bytes of its section.
+fn code_in_file(
+    file: &elf::ElfObject<'_>,
+    object: &LinkedObject,
+    func: rxdp_loader::spec::FuncId,
+) -> Vec<Insn> {
+    let function = object.spec.function(func).unwrap();
+    let symbols = file.symbols.iter().filter(|symbol| symbol.name == function.name);
+    let [symbol] = symbols.collect::<Vec<_>>()[..] else {
+        panic!("{:?} has not one symbol", function.name);
+    };
+    let section = file.section_named(&function.section).unwrap();
+    let start = usize::try_from(symbol.value).unwrap();
+    let end = start + usize::try_from(symbol.size).unwrap();
+    let decode = if file.endian == Endian::Big { Insn::from_be } else { Insn::from_le };
+    section.data[start..end].chunks(8).map(|slot| decode(slot.try_into().unwrap())).collect()
+}
+
+#[test]
+fn types_read_back_as_they_were_written() {
+    let mut tried = 0;
+    for name in all() {
+        let bytes = bytes_of(&name);
+        let file = elf::parse(&bytes).unwrap();
+        let Some(section) = file.section_named(".BTF") else {
+            continue;
+        };
+        let btf = Btf::parse(section.data, file.endian).unwrap();
+        assert_eq!(Btf::parse(&btf.encode(), Endian::NATIVE).as_ref(), Ok(&btf), "{name}");
+        if file.endian == Endian::NATIVE {
+            assert_eq!(btf.encode(), section.data, "{name}: clang lays BTF out as the loader does");
+        }
+        let completed = spec_of(&name).btf.unwrap();
+        assert_eq!(Btf::parse(&completed.encode(), Endian::NATIVE), Ok(completed), "{name}, completed");
+        tried += 1;
+    }
+    assert!(tried > 15, "only {tried} objects have types");
+}
+
+#[test]
+fn the_order_of_variables_does_not_matter() {
+    let bytes = bytes_of("data.o");
+    let file = elf::parse(&bytes).unwrap();
+    let written = file.section_named(".BTF").unwrap().data;
+    let mut types = Btf::parse(written, file.endian).unwrap();
+    for ty in &mut types.types {
+        if let Kind::Datasec { vars, .. } = &mut ty.kind {
+            vars.reverse();
+        }
+    }
+    let reversed = types.encode();
+    assert!(reversed != written && reversed.len() == written.len());
+    let start = bytes.windows(written.len()).position(|window| window == written).unwrap();
+    let mut object = bytes.clone();
+    object[start..start + written.len()].copy_from_slice(&reversed);
+    // The kernel wants them by offset.
+    assert_eq!(read("data.o", &object), Ok(spec_of("data.o")));
+}
+
+#[test]
+fn the_order_of_relocations_does_not_matter() {
+    let mut tried = 0;
+    for name in all() {
+        let bytes = bytes_of(&name);
+        let expected = spec_of(&name);
+        for seed in 1..=8 {
+            let mut shuffled = bytes.clone();
+            let mut random = Random(seed);
+            for table in relocation_tables(&bytes) {
+                shuffle(&mut shuffled[table], &mut random);
+            }
+            tried += usize::from(shuffled != bytes);
+            assert_eq!(read(&name, &shuffled).as_ref(), Ok(&expected), "{name}, seed {seed}");
+        }
+    }
+    assert!(tried > 50, "only {tried} objects were shuffled");
+}
+
+/// Where the relocation tables (`SHT_REL`, 16 bytes an entry) of a little- or big-endian object lie.
+fn relocation_tables(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    const SHT_REL: usize = 9;
+    let big = bytes[5] == 2;
+    let number = |at: usize, len: usize| -> usize {
+        let digits = bytes[at..at + len].iter();
+        let value = |sum, byte: &u8| sum << 8 | usize::from(*byte);
+        if big { digits.fold(0, value) } else { digits.rev().fold(0, value) }
+    };
+    let (table, count) = (number(0x28, 8), number(0x3c, 2));
+    let headers = (0..count).map(|at| table + 64 * at);
+    let rel = headers.filter(|header| number(header + 4, 4) == SHT_REL);
+    rel.map(|header| number(header + 0x18, 8)..number(header + 0x18, 8) + number(header + 0x20, 8)).collect()
+}
+
+fn shuffle(table: &mut [u8], random: &mut Random) {
+    let mut entries: Vec<[u8; 16]> = table.chunks(16).map(|entry| entry.try_into().unwrap()).collect();
+    for last in (1..entries.len()).rev() {
+        entries.swap(last, random.below(last + 1));
+    }
+    table.copy_from_slice(&entries.concat());
+}
+
+#[test]
+fn an_object_cut_anywhere_is_an_error() {
+    for name in [
+        "tail_kern-clang14.o",
+        "data-clang14.o",
+        "calls-clang14.o",
+        "values.o",
+        "data.o",
+        "drop_all-bigendian.o",
+    ] {
+        let bytes = bytes_of(name);
+        // The section table stands at the end, so nothing can be missing.
+        for len in 0..bytes.len() {
+            let whole = read(name, &bytes[..len]);
+            assert!(whole.is_err(), "{name} cut to {len} bytes is read as {whole:?}");
+        }
+    }
+}
+
+#[test]
+fn damaged_objects_never_panic_and_cost_little() {
+    const EACH: u64 = 2000;
+    let names = all();
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let outcomes: Vec<Outcomes> = thread::scope(|scope| {
+        let work = |worker| {
+            let mine: Vec<&String> = names.iter().skip(worker).step_by(workers).collect();
+            move || mine.into_iter().map(|name| damage(name, EACH)).collect::<Vec<_>>()
+        };
+        let running: Vec<_> = (0..workers).map(|worker| scope.spawn(work(worker))).collect();
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let sum = |count: fn(&Outcomes) -> u64| outcomes.iter().map(count).sum::<u64>();
+    let (unread, unplanned, planned) = (sum(|o| o.unread), sum(|o| o.unplanned), sum(|o| o.planned));
+    assert_eq!(unread + unplanned + planned, EACH * names.len() as u64);
+    // Damage that is always seen at once tries nothing behind the first stage, and the other way round.
+    assert!(unread > 1000 && unplanned > 100 && planned > 1000, "{unread}, {unplanned}, {planned}");
+}
+
+/// How far damaged objects got.
+#[derive(Default)]
+struct Outcomes {
+    unread: u64,
+    unplanned: u64,
+    planned: u64,
+}
+
+fn damage(name: &str, rounds: u64) -> Outcomes {
+    let bytes = bytes_of(name);
+    let mut outcomes = Outcomes::default();
+    for seed in 1..=rounds {
+        let damaged = damaged(&bytes, seed);
+        let start = Instant::now();
+        let through = catch_unwind(AssertUnwindSafe(|| through_all_stages(name, &damaged)));
+        let took = start.elapsed();
+        let Ok(reached) = through else {
+            panic!("{name}, seed {seed}: panicked");
+        };
+        assert!(took < MOST_TIME, "{name}, seed {seed}: took {took:?}");
+        // Other threads count too, but they use little, or fail as well.
+        let peak = MEMORY.peak_usage();
+        assert!(peak < MOST_MEMORY, "{name}, seed {seed}: {} MiB", peak >> 20);
+        match reached {
+            Reached::Nothing => outcomes.unread += 1,
+            Reached::Link => outcomes.unplanned += 1,
+            Reached::Plan => outcomes.planned += 1,
+        }
+    }
+    outcomes
+}
+
+enum Reached {
+    Nothing,
+    Link,
+    Plan,
+}
+
+fn through_all_stages(name: &str, bytes: &[u8]) -> Reached {
+    let Ok(spec) = read(name, bytes) else {
+        return Reached::Nothing;
+    };
+    let object = link::link(spec);
+    for program in object.programs.iter().flatten() {
+        assert!(program.as_compiled().is_some(), "{name}: patches do not describe the code");
+    }
+    assert!(tail_calls::sites(&object).iter().all(|site| object.program(site.program).is_some()));
+    let programs: Vec<ProgId> = (0..object.programs.len()).map(ProgId::new).collect();
+    for entry in &programs {
+        let _any = tail_calls::conclude(&object, *entry, &programs, &[], &[]);
+    }
+    match plan(&object) {
+        Ok(_) => Reached::Plan,
+        Err(_) => Reached::Link,
+    }
+}
+
+/// The object with one to four numbers in it changed, of one to eight bytes each.
+fn damaged(bytes: &[u8], seed: u64) -> Vec<u8> {
+    const TELLING: &[u64] =
+        &[0, 1, 7, 8, 0x7f, 0x80, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, u64::MAX >> 1, u64::MAX];
+    let mut random = Random(seed);
+    let mut out = bytes.to_vec();
+    for _ in 0..=random.below(4) {
+        let width = [1, 1, 1, 2, 4, 8][random.below(6)];
+        let at = random.below(out.len() / width) * width;
+        let place = &mut out[at..at + width];
+        let mut raw = [0; 8];
+        raw[..width].copy_from_slice(place);
+        let number = match random.below(4) {
+            0 => TELLING[random.below(TELLING.len())],
+            1 => u64::from_le_bytes(raw).wrapping_add(1),
+            2 => u64::from_le_bytes(raw) ^ 1 << random.below(8 * width),
+            _ => random.next(),
+        };
+        place.copy_from_slice(&number.to_le_bytes()[..width]);
+    }
+    out
+}
+
+/// Numbers that look random and are the same every time. Source: Marsaglia's xorshift64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        // Small seeds give small first numbers: spread them.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        let limit = u64::try_from(limit.max(1)).unwrap();
+        usize::try_from(self.next() % limit).unwrap()
+    }
+}
