@@ -8,7 +8,7 @@ use rxdp_loader::plan::PlanError;
 use rxdp_loader::sys::tracefs::TraceError;
 use rxdp_loader::sys::{Errno, Log};
 use rxdp_loader::uapi::ProgType;
-use rxdp_netlink::NetlinkError;
+use rxdp_netlink::{NetlinkError, XdpMode};
 use rxdp_sandbox::SandboxError;
 
 /// Exit codes of every command. 2, wrong usage, is clap's.
@@ -47,7 +47,7 @@ pub(crate) enum Failure {
     TraceRead(Errno),
     #[error("cannot write output: {0}")]
     Output(std::io::Error),
-    #[error("cannot wait for signals: {0}")]
+    #[error("cannot set up waiting: {0}; too many open files are cured by `ulimit -n`")]
     Wait(std::io::Error),
     #[error("{option} {given:?}: {why}")]
     Option { option: &'static str, given: String, why: String },
@@ -61,6 +61,10 @@ pub(crate) enum Failure {
         "{interface} carries {found}, not program id {expected}: look again with `rxdp-load status {interface}`"
     )]
     ReplaceOther { interface: String, expected: u32, found: String },
+    #[error(
+        "{interface} carries {found}, and replacing keeps the mode: leave --mode {mode} out, or unload it first"
+    )]
+    ReplaceMode { interface: String, found: String, mode: XdpMode },
     #[error("only {found} of the 2 lines that prove the tail call came within {seconds} s")]
     DemoSilent { found: usize, seconds: u64 },
     /// `verify` has printed its report already; only the code is left.
@@ -105,6 +109,7 @@ impl Failure {
             | Self::Output(_)
             | Self::Wait(_)
             | Self::ReplaceOther { .. }
+            | Self::ReplaceMode { .. }
             | Self::DemoSilent { .. } => Exit::Refused,
         }
     }
@@ -152,10 +157,6 @@ fn exit_of_netlink(error: &NetlinkError) -> Exit {
 }
 
 fn advice_of(error: &LoadError) -> Vec<String> {
-    if error.blame() == Blame::Privilege {
-        let needs = "it needs CAP_BPF and CAP_NET_ADMIN, as root has; a container may forbid bpf(2) besides";
-        return vec![needs.to_string()];
-    }
     if let LoadError::Plan(PlanError::NoType { .. }) = error {
         let types: Vec<_> = ProgType::names().skip(1).collect();
         return vec![format!("types are {}", types.join(", "))];

@@ -8,7 +8,7 @@ use std::path::Path;
 use rxdp_loader::error::Error as LoaderError;
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
-use rxdp_loader::load::{self, Given, LoadError, LoadedObject, LogPolicy};
+use rxdp_loader::load::{self, Given, LoadError, LoadedObject, LoadedProgram, LogPolicy};
 use rxdp_loader::plan::{self, FillSlot, LoadPlan, LoadProgram, Options, SlotSource, SlotValue};
 use rxdp_loader::spec::{Dialects, MapId, MapSpec, ObjectSpec, Pinning, ProgId};
 use rxdp_loader::sys::Linux;
@@ -35,6 +35,16 @@ pub(crate) struct Loaded {
     pub(crate) entry: ProgId,
     /// Why a slot was filled that nobody gave, as a sentence.
     pub(crate) inference: Option<String>,
+}
+
+impl Loaded {
+    /// The entry program in the kernel.
+    pub(crate) fn entry_program(&self, object: &Path) -> Result<&LoadedProgram, Failure> {
+        self.object.program_by_id(self.entry).ok_or_else(|| Failure::NoEntry {
+            object: object.display().to_string(),
+            there_are: "the entry program was not loaded".to_string(),
+        })
+    }
 }
 
 /// Reads and links an object file for this machine.
@@ -115,13 +125,15 @@ fn is_interface_program(load: &LoadProgram) -> bool {
     load.ty == ProgType::XDP && matches!(load.attach, AttachType::XDP | AttachType(0))
 }
 
-/// The given entry program, or the first XDP program that no section name puts into a jump table.
+/// The given entry program, or the first XDP program that the object itself puts into no jump table.
 fn choose_entry(plan: &LoadPlan<'_>, name: &str, given: Option<ProgId>) -> Result<ProgId, Failure> {
     // A program that could not be planned is reported for what it is when the plan is carried out.
     if let Some((_, error)) = plan.refused.first() {
         return Err(load_failure(name, error.clone()));
     }
-    let in_slot = |id: ProgId| plan.fills().any(|fill| fill.value == SlotValue::Program(id));
+    // What the user puts into a slot may be the entry program all the same.
+    let by_object = || plan.fills().filter(|fill| fill.from != SlotSource::Given);
+    let in_slot = |id: ProgId| by_object().any(|fill| fill.value == SlotValue::Program(id));
     let xdp: Vec<ProgId> =
         plan.programs().filter(|load| is_interface_program(load)).map(|load| load.program).collect();
     let candidate = || xdp.iter().copied().find(|id| !in_slot(*id)).or_else(|| xdp.first().copied());
@@ -136,7 +148,8 @@ fn no_entry(plan: &LoadPlan<'_>, name: &str, why: &str) -> Failure {
     let spec = &plan.object.spec;
     let describe = |load: &LoadProgram| {
         let program = spec.program(load.program).map_or("?", |p| &p.name);
-        format!("{program} is {} for {}", load.ty, load.attach)
+        let attach = if load.attach.0 == 0 { String::new() } else { format!(" for {}", load.attach) };
+        format!("{program} is {}{attach}", load.ty)
     };
     let programs: Vec<String> = plan.programs().map(describe).collect();
     let there_are = if programs.is_empty() { "it has no programs".to_string() } else { programs.join(", ") };

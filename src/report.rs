@@ -33,6 +33,18 @@ pub(crate) struct DetachedEvent<'a> {
     pub(crate) event: &'static str,
     pub(crate) interface: &'a str,
     pub(crate) reason: &'a str,
+    /// What somebody else did with our program before; then the interface was left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) left_alone: Option<&'static str>,
+}
+
+/// A line of trace output.
+#[derive(Debug, Serialize)]
+pub(crate) struct TraceEvent<'a> {
+    pub(crate) event: &'static str,
+    pub(crate) seconds: &'a Option<String>,
+    pub(crate) cpu: &'a Option<u32>,
+    pub(crate) message: &'a str,
 }
 
 /// A program by name and id.
@@ -162,7 +174,9 @@ pub(crate) fn show(
     for slot in &loaded.object.slots {
         let why = match (slot.fill.from, &loaded.inference) {
             (SlotSource::Inferred, Some(reason)) => format!("inferred: {reason}"),
-            (from, _) => from.to_string(),
+            (SlotSource::Inferred | SlotSource::Given, _) => "as asked".to_string(),
+            (SlotSource::Values, _) => "as the map's definition says".to_string(),
+            (SlotSource::Section, _) => "as its section says".to_string(),
         };
         let id = slot.id.map(|id| format!(" (id {id})")).unwrap_or_default();
         writeln!(out, "{}[{}] = {}{id}, {why}", slot.map, slot.fill.key, slot.value)?;

@@ -10,19 +10,24 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::Failure;
+use crate::report::{self, TraceEvent};
 
 /// The signals that end the waiting. Made before anything is attached, so that none is missed in between.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     pub(crate) fn new() -> Result<Self, Failure> {
-        let interrupt = signal(SignalKind::interrupt()).map_err(Failure::Wait)?;
-        let terminate = signal(SignalKind::terminate()).map_err(Failure::Wait)?;
-        Ok(Self { interrupt, terminate })
+        let of = |kind| signal(kind).map_err(Failure::Wait);
+        Ok(Self {
+            interrupt: of(SignalKind::interrupt())?,
+            terminate: of(SignalKind::terminate())?,
+            hang_up: of(SignalKind::hangup())?,
+        })
     }
 
     /// The name of the next signal.
@@ -30,6 +35,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hang_up.recv() => "SIGHUP",
         }
     }
 }
@@ -71,15 +77,22 @@ impl Tracing {
     }
 }
 
-/// Shows trace output for ever; waits for ever where there is none to show.
-pub(crate) async fn show(tracing: Option<&mut Tracing>) -> Result<(), Failure> {
+/// Shows trace output for ever, as text or as JSON; waits for ever where there is none to show.
+pub(crate) async fn show(tracing: Option<&mut Tracing>, json: bool) -> Result<(), Failure> {
     let Some(tracing) = tracing else {
         return std::future::pending().await;
     };
     loop {
         let line = tracing.next().await?;
-        print_line(&line).map_err(Failure::Output)?;
+        let shown = if json { print_json(&line) } else { print_line(&line) };
+        shown.map_err(Failure::Output)?;
     }
+}
+
+/// A line of trace output for scripts.
+fn print_json(line: &TraceLine) -> io::Result<()> {
+    let TraceLine { message, cpu, seconds, .. } = line;
+    report::json(&mut io::stdout().lock(), &TraceEvent { event: "trace", seconds, cpu, message })
 }
 
 /// A line of trace output as a person reads it: when, where, what.

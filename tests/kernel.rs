@@ -257,7 +257,7 @@ fn replace_takes_the_place_and_its_former_holder_leaves_it_alone() {
             let id = second.program("xdp_drop_all");
             assert_eq!(on_v0(sandbox), native(id), "{replace}");
 
-            first.stop();
+            first.stop_replaced();
             assert_eq!(on_v0(sandbox), native(id), "{replace}");
             second.end(Signal::SIGINT).done();
             assert_eq!(on_v0(sandbox), NOTHING, "{replace}: what was replaced does not come back");
@@ -283,6 +283,14 @@ fn replace_of_another_program_than_expected_changes_nothing() {
 }
 
 #[test]
+fn the_first_program_is_the_entry_also_where_the_user_puts_it_into_a_slot() {
+    in_sandbox(|sandbox| {
+        let held = Held::start(sandbox, "tail_kern", &["--tail-call", "0:78=0", "--no-infer"]);
+        assert_eq!(held.attached["program"]["name"], "xdp_prog");
+    });
+}
+
+#[test]
 fn replace_with_nothing_there_attaches() {
     in_sandbox(|sandbox| {
         let held = Held::start(sandbox, "drop_all", &["--replace"]);
@@ -301,7 +309,7 @@ fn replacing_leaves_no_gap_for_a_packet() {
                 let before = sent.load(Ordering::Relaxed);
                 let next = Held::start(sandbox, "drop_all", &["--replace"]);
                 assert!(sent.load(Ordering::Relaxed) > before, "nothing was sent during a swap");
-                std::mem::replace(&mut held, next).stop();
+                std::mem::replace(&mut held, next).stop_replaced();
             }
         });
         held.stop();
@@ -365,10 +373,12 @@ fn modes_have_their_spellings_and_status_shows_them() {
 fn a_replaced_program_is_replaced_in_its_own_mode() {
     in_sandbox(|sandbox| {
         let first = Held::start(sandbox, "tail_kern", &["--mode", "generic"]);
+        attach(sandbox, "drop_all", &["--replace", "--mode", "native"])
+            .failed(3, &["in generic mode", "--mode"]);
         let second = Held::start(sandbox, "drop_all", &["--replace"]);
         assert_eq!(second.attached["mode"], "generic");
         assert_eq!(on_v0(sandbox), generic(second.program("xdp_drop_all")));
-        first.stop();
+        first.stop_replaced();
         assert_eq!(on_v0(sandbox).len(), 1);
     });
 }

@@ -36,12 +36,18 @@ fn the_articles_object_loads_before_linux_5_2() {
 
 #[test]
 fn static_variables_of_one_name_keep_their_offsets() {
-    let spec = spec_of("linked.o");
+    let mut bytes = bytes_of("statics.o");
+    let named: Vec<usize> = (0..bytes.len() - 6).filter(|at| &bytes[*at..at + 6] == b"same_b").collect();
+    assert!(named.len() >= 2, "in the symbol table's strings and in BTF's");
+    for at in named {
+        bytes[at + 5] = b'a';
+    }
+    let spec = read("statics.o", &bytes).unwrap();
     let btf = spec.btf.unwrap();
     let data = btf.find(".data", |kind| matches!(kind, Kind::Datasec { .. })).unwrap();
     let Some(Kind::Datasec { vars, .. }) = btf.kind(data) else { panic!() };
     let places: Vec<_> = vars.iter().map(|var| (btf.name(var.var), var.offset, var.size)).collect();
-    assert_eq!(places, [("same".into(), 0, 8), ("own".into(), 8, 4), ("same".into(), 12, 4)]);
+    assert_eq!(places, [("own".into(), 0, 4), ("same_a".into(), 8, 8), ("same_a".into(), 16, 4)]);
 }
 
 #[test]

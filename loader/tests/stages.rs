@@ -161,7 +161,7 @@ fn a_slot_that_cannot_be_is_refused_before_any_call() {
     );
     assert_eq!(
         text("calls.o", &with_slots(&[given(0, 0, 1)])),
-        "refused: map \"calls\", key 0: a array holds no programs; jump tables are prog_array\n"
+        "refused: map \"calls\", key 0: its type array holds no programs; jump tables are prog_array\n"
     );
     assert_eq!(
         text("values.o", &with_slots(&[given(7, 0, 1)])),

@@ -53,6 +53,10 @@ pub(crate) fn explain(action: Action, ifindex: u32, refusal: Refusal, now: Optio
         E::ENODEV => NetlinkError::InterfaceGone { action: words, ifindex },
         E::EPERM | E::EACCES => NetlinkError::NotPermitted { action: words, interface, refusal },
         E::EOPNOTSUPP => NetlinkError::NotSupported { action: words, interface, mode, refusal },
+        // A card that cannot take programs says so in many words, or in none.
+        E::EINVAL if mode == XdpMode::Offload => {
+            NetlinkError::NotSupported { action: words, interface, mode, refusal }
+        }
         E::ERANGE => NetlinkError::MtuTooLarge { action: words, interface, mode, mtu, refusal },
         E::EBUSY | E::EEXIST => taken(action, interface, refusal, now.map(|link| Box::new(link.xdp))),
         _ => NetlinkError::Refused { action: words, interface, refusal },

@@ -1,10 +1,10 @@
 //! The main job: load, fill the jump tables, attach, stay, detach.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rxdp_loader::sys::{Kernel, Linux, host};
-use rxdp_netlink::{Attachment, Detached, Handle, Link, NetlinkError, XdpMode, XdpState};
+use rxdp_netlink::{AttachedProgram, Attachment, Detached, Handle, Link, NetlinkError, XdpMode, XdpState};
 
 use crate::args::Attach;
 use crate::commands::status::describe;
@@ -35,10 +35,10 @@ async fn job(args: &Attach) -> Result<(), Failure> {
         signal = signals.next() => signal,
         () = stay::after(args.stay_for) => "time is up",
         gone = netlink.wait_gone(link.ifindex) => { gone?; "interface gone" }
-        shown = stay::show(tracing.as_mut()) => { shown?; "end of trace output" }
+        shown = stay::show(tracing.as_mut(), args.json) => { shown?; "end of trace output" }
     };
     let detached = attachment.detach().await?;
-    farewell(args, &detached, reason)
+    farewell(args, &link.name, &detached, reason)
 }
 
 async fn attach(
@@ -47,35 +47,39 @@ async fn attach(
     loaded: &Loaded,
     args: &Attach,
 ) -> Result<Attachment, Failure> {
-    let program = loaded.object.program_by_id(loaded.entry);
-    let Some(program) = program else {
-        return Err(Failure::NoEntry {
-            object: args.object().display().to_string(),
-            there_are: String::new(),
-        });
+    let program = loaded.entry_program(args.object())?.as_fd();
+    let attached = match to_replace(netlink, link, args).await? {
+        Some((old, mode)) => netlink.replace_and_hold(link.ifindex, program, old.as_fd(), mode).await,
+        None => netlink.hold(link.ifindex, program, args.mode).await,
     };
-    let Some(replace) = args.replace else {
-        return netlink.hold(link.ifindex, program.as_fd(), args.mode).await.map_err(name_the_owner);
+    attached.map_err(name_the_owner)
+}
+
+/// The program whose place is to be taken, and its mode; `None` if there is none, so that a plain attach will do.
+async fn to_replace(
+    netlink: &Handle,
+    link: &Link,
+    args: &Attach,
+) -> Result<Option<(OwnedFd, XdpMode)>, Failure> {
+    let Some(expected) = args.replace else {
+        return Ok(None);
     };
     let state = netlink.query(link.ifindex).await?;
-    let Some(there) = state.programs.iter().find(|p| args.mode == XdpMode::Auto || p.mode == args.mode)
-    else {
-        if let Some(expected) = replace {
-            let (interface, found) = (args.interface().to_string(), state.to_string());
-            return Err(Failure::ReplaceOther { interface, expected, found });
+    let in_mode = |p: &&AttachedProgram| args.mode == XdpMode::Auto || p.mode == args.mode;
+    let there = match expected {
+        Some(id) => state.programs.iter().find(|p| p.id == id),
+        None => state.programs.iter().find(in_mode).or_else(|| state.programs.first()),
+    };
+    let interface = link.name.clone();
+    match (there, expected) {
+        (None, None) => Ok(None),
+        (None, Some(expected)) => Err(Failure::ReplaceOther { interface, expected, found: in_words(&state) }),
+        (Some(there), _) if !in_mode(&there) => {
+            Err(Failure::ReplaceMode { interface, found: there.to_string(), mode: args.mode })
         }
-        return netlink.hold(link.ifindex, program.as_fd(), args.mode).await.map_err(name_the_owner);
-    };
-    if let Some(expected) = replace.filter(|expected| *expected != there.id) {
-        let (interface, found) = (args.interface().to_string(), describe(there.id));
-        return Err(Failure::ReplaceOther { interface, expected, found });
+        // One that has just gone leaves its place free; what is there by now is for the kernel to say.
+        (Some(there), _) => Ok(Linux.prog_by_id(there.id).ok().map(|old| (old, there.mode))),
     }
-    let Ok(old) = Linux.prog_by_id(there.id) else {
-        // It went away since we looked; what is there now is for the kernel to say.
-        return netlink.hold(link.ifindex, program.as_fd(), there.mode).await.map_err(name_the_owner);
-    };
-    let replaced = netlink.replace_and_hold(link.ifindex, program.as_fd(), old.as_fd(), there.mode).await;
-    replaced.map_err(name_the_owner)
 }
 
 /// Says whose program is in the way, and how to take its place.
@@ -91,11 +95,16 @@ fn name_the_owner(error: NetlinkError) -> Failure {
 }
 
 fn owners(found: &XdpState, replaceable: bool) -> Option<String> {
-    let programs: Vec<String> = found.programs.iter().map(|p| describe(p.id)).collect();
     let first = found.programs.first()?;
     let cure =
         if replaceable { format!("; take its place with --replace={}", first.id) } else { String::new() };
-    Some(format!("in the way: {}{cure}", programs.join(" and ")))
+    Some(format!("in the way: {}{cure}", in_words(found)))
+}
+
+/// The programs of an interface, by name.
+fn in_words(state: &XdpState) -> String {
+    let programs: Vec<String> = state.programs.iter().map(|p| describe(p.id)).collect();
+    if programs.is_empty() { "no program".to_string() } else { programs.join(" and ") }
 }
 
 fn announce(
@@ -123,14 +132,18 @@ fn announce(
     written.and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
-fn farewell(args: &Attach, detached: &Detached, reason: &str) -> Result<(), Failure> {
+fn farewell(args: &Attach, interface: &str, detached: &Detached, reason: &str) -> Result<(), Failure> {
     if args.quiet {
         return Ok(());
     }
-    let interface = args.interface();
     let mut out = io::stdout().lock();
     if args.json {
-        let event = DetachedEvent { event: "detached", interface, reason };
+        let left_alone = match detached {
+            Detached::Ours | Detached::InterfaceGone => None,
+            Detached::NotOurs { current: Some(_) } => Some("somebody replaced our program"),
+            Detached::NotOurs { current: None } => Some("somebody detached our program"),
+        };
+        let event = DetachedEvent { event: "detached", interface, reason, left_alone };
         return report::json(&mut out, &event).map_err(Failure::Output);
     }
     let words = match detached {
@@ -141,7 +154,9 @@ fn farewell(args: &Attach, detached: &Detached, reason: &str) -> Result<(), Fail
         Detached::NotOurs { current: None } => {
             format!("left {interface} alone: somebody else detached our program ({reason})")
         }
-        Detached::InterfaceGone => format!("{interface} is gone, and our program with it"),
+        Detached::InterfaceGone => {
+            format!("{interface} is gone: deleted with our program, or moved away with it")
+        }
     };
     writeln!(out, "{words}").map_err(Failure::Output)
 }

@@ -42,9 +42,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         stay::runtime()?.block_on(async {
             let mut tracing = Tracing::start()?;
             let loaded = load()?;
-            let Some(entry) = loaded.object.program_by_id(loaded.entry) else {
-                return Err(Failure::NoEntry { object: NAME.to_string(), there_are: String::new() });
-            };
+            let entry = loaded.entry_program(Path::new(NAME))?;
             let netlink = Handle::connect()?;
             let attachment = netlink.hold(interface.1, entry.as_fd(), XdpMode::Auto).await?;
             let report = report::attached(NAME, interface, attachment.mode().to_string(), &loaded)?;
@@ -54,7 +52,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             say(&format!("sent a packet from {}; what the programs print:", End::Far.interface()))?;
             prove(&mut tracing).await?;
             attachment.detach().await?;
-            Ok(())
+            Ok::<(), Failure>(())
         })
     })?;
     drop(sandbox);

@@ -42,6 +42,16 @@ impl Held {
         assert_eq!(ended.json(), [detached("SIGTERM")]);
     }
 
+    /// Ends it after somebody else took its program's place, and sees that it leaves that one alone.
+    #[track_caller]
+    pub(crate) fn stop_replaced(self) {
+        let ended = self.end(Signal::SIGTERM);
+        ended.done();
+        let mut expected = detached("SIGTERM");
+        expected["left_alone"] = "somebody replaced our program".into();
+        assert_eq!(ended.json(), [expected]);
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn wait(self) -> Ran {
         self.running.end()

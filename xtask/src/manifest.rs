@@ -76,6 +76,7 @@ pub const OBJECTS: &[Object] = &[
     object("tests/fixtures/several-clang14.o", "tests/fixtures/several.c", Clang14, &[]),
     object("tests/fixtures/socket_slots.o", "tests/fixtures/socket_slots.c", Ship, &[]),
     object("tests/fixtures/spellings.o", "tests/fixtures/spellings.c", Ship, &[]),
+    object("tests/fixtures/statics.o", "tests/fixtures/statics.c", Ship, &[]),
     object("tests/fixtures/two_readings.o", "tests/fixtures/two_readings.c", Ship, &[]),
     object("tests/fixtures/unknown.o", "tests/fixtures/unknown.c", Ship, &[]),
     object("tests/fixtures/values.o", "tests/fixtures/values.c", Ship, &[]),

@@ -19,8 +19,8 @@ pub struct BtfExt {
     pub funcs: BTreeMap<String, Vec<FuncInfo>>,
     /// Where each line's code starts.
     pub lines: BTreeMap<String, Vec<LineInfo>>,
-    /// Instructions that depend on the target kernel's types (CO-RE).
-    pub core_relos: BTreeMap<String, Vec<ByteOff>>,
+    /// Instructions that depend on types (CO-RE).
+    pub core_relos: BTreeMap<String, Vec<CoreRelo>>,
 }
 
 /// A function's start. Source: `struct bpf_func_info`. Since: Linux 5.0.
@@ -43,6 +43,29 @@ pub struct LineInfo {
     pub line: StrOff,
     /// Line number in the upper 22 bits, column in the lower 10, both from 1.
     pub line_col: u32,
+}
+
+/// An instruction that depends on types. Source: `struct bpf_core_relo`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoreRelo {
+    /// **Bytes** from the section's start.
+    pub at: ByteOff,
+    /// The type in the object's BTF.
+    pub ty: TypeId,
+    /// Which part of it: member numbers with colons between them.
+    pub access: StrOff,
+    /// What is asked about it. Source: `enum bpf_core_relo_kind`.
+    pub kind: u32,
+}
+
+impl CoreRelo {
+    /// `BPF_CORE_TYPE_ID_LOCAL`: the type's own number. The object's numbers are kept, so the compiler's is right.
+    const TYPE_ID_LOCAL: u32 = 6;
+
+    /// Whether the instruction depends on the types of the kernel that it will run on.
+    pub const fn needs_target(&self) -> bool {
+        self.kind != Self::TYPE_ID_LOCAL
+    }
 }
 
 impl LineInfo {
@@ -74,7 +97,10 @@ impl BtfExt {
                 let (file, line) = (StrOff(r.u32("file name")?), StrOff(r.u32("line text")?));
                 Ok(LineInfo { at, file, line, line_col: r.u32("line number")? })
             })?,
-            core_relos: records(core_relos, btf, "CO-RE", 16, |_, at| Ok(at))?,
+            core_relos: records(core_relos, btf, "CO-RE", 16, |r, at| {
+                let (ty, access) = (TypeId(r.u32("CO-RE type")?), StrOff(r.u32("CO-RE access")?));
+                Ok(CoreRelo { at, ty, access, kind: r.u32("CO-RE kind")? })
+            })?,
         })
     }
 }

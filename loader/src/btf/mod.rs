@@ -15,7 +15,7 @@ use alloc::string::String;
 
 use crate::bytes::Truncated;
 
-pub use ext::{BtfExt, FuncInfo, LineInfo};
+pub use ext::{BtfExt, CoreRelo, FuncInfo, LineInfo};
 pub use types::{Btf, Kind, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
 
 /// Why BTF could not be read.

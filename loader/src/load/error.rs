@@ -17,7 +17,7 @@ pub enum LoadError {
     #[error(transparent)]
     Kconfig(#[from] KconfigError),
     /// The kernel made no map.
-    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}", since(*.errno, ty.since()))]
+    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}", hint(*.errno, ty.since()))]
     MapCreate {
         /// The map.
         map: String,
@@ -57,7 +57,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", summary(log), since(*.errno, ty.since()))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}", reason(log, *.errno, *ty))]
     ProgLoad {
         /// The program.
         program: String,
@@ -172,19 +172,29 @@ fn of_errno(errno: Errno) -> Blame {
     if errno == Errno::EPERM { Blame::Privilege } else { Blame::Kernel }
 }
 
-/// `EINVAL` without a word is what an old kernel says to a type that it does not know.
-fn since(errno: Errno, since: Option<&str>) -> String {
-    let running = crate::sys::host::kernel_version();
-    let newer = since.filter(|since| KernelVersion::parse(since) > running);
-    match newer {
-        Some(since) if errno == Errno::EINVAL => format!("; this type is in Linux since {since}"),
+/// What to do about an errno, and what it hides: `EINVAL` without a word is what an old kernel says to a type that it
+/// does not know.
+fn hint(errno: Errno, since: Option<&str>) -> String {
+    match errno.0 {
+        libc::EPERM => "; it needs CAP_BPF, and CAP_NET_ADMIN for network programs, as root has; \
+                        a container may forbid bpf(2) besides"
+            .to_string(),
+        libc::EMFILE => "; raise the limit on open files: ulimit -n".to_string(),
+        libc::EINVAL => newer_than_this_kernel(since)
+            .map(|since| format!("; this type is in Linux since {since}"))
+            .unwrap_or_default(),
         _ => String::new(),
     }
 }
 
-/// The log in one line, for the error's text.
-fn summary(log: &Log) -> String {
-    log.summary().map(|line| format!(": {line}")).unwrap_or_default()
+fn newer_than_this_kernel(since: Option<&str>) -> Option<&str> {
+    let running = crate::sys::host::kernel_version();
+    since.filter(|since| KernelVersion::parse(since) > running)
+}
+
+/// What the verifier says, in one line; where it says nothing, what the errno may mean.
+fn reason(log: &Log, errno: Errno, ty: ProgType) -> String {
+    log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, ty.since()))
 }
 
 impl Log {

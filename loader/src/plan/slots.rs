@@ -93,15 +93,17 @@ fn check(object: &LinkedObject, programs: &[LoadProgram], fill: &FillSlot) -> Re
         });
     }
     match fill.value {
-        SlotValue::Program(_) if map.ty != MapType::PROG_ARRAY => {
-            Err(wrong(map, fill.key, format!("a {} holds no programs; jump tables are prog_array", map.ty)))
-        }
+        SlotValue::Program(_) if map.ty != MapType::PROG_ARRAY => Err(wrong(
+            map,
+            fill.key,
+            format!("its type {} holds no programs; jump tables are prog_array", map.ty),
+        )),
         SlotValue::Program(id) if programs.binary_search_by_key(&id, |load| load.program).is_err() => {
             let name = object.spec.program(id).map_or("?", |p| &p.name);
             Err(wrong(map, fill.key, format!("program {name:?} is not loaded")))
         }
         SlotValue::Map(_) if !hash && map.ty != MapType::ARRAY_OF_MAPS => {
-            Err(wrong(map, fill.key, format!("a {} holds no maps", map.ty)))
+            Err(wrong(map, fill.key, format!("its type {} holds no maps", map.ty)))
         }
         SlotValue::Program(_) | SlotValue::Map(_) => Ok(()),
     }

@@ -169,8 +169,9 @@ fn functions(
             lines: inside(&ext.lines, section.name, place, |l| l.at.0)
                 .map(|l| (position(l.at), *l))
                 .collect(),
-            core_relos: inside(&ext.core_relos, section.name, place, |at| at.0)
-                .map(|at| position(*at))
+            core_relos: inside(&ext.core_relos, section.name, place, |r| r.at.0)
+                .filter(|r| r.needs_target())
+                .map(|r| position(r.at))
                 .collect(),
             insns,
             relocs,
