@@ -66,7 +66,7 @@ pub(crate) struct Attach {
     #[arg(long, value_name = "ID", num_args = 0..=1, require_equals = true)]
     pub(crate) replace: Option<Option<u32>>,
     /// Detach after this time, such as 50s or 2min
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) stay_for: Option<Duration>,
     /// Print what BPF programs print with bpf_trace_printk while staying
     #[arg(long)]
@@ -75,11 +75,17 @@ pub(crate) struct Attach {
     #[arg(long)]
     pub(crate) json: bool,
     /// Print nothing but errors
-    #[arg(long, short, conflicts_with = "verbose")]
+    #[arg(long, short, conflicts_with_all = ["verbose", "json", "trace"])]
     pub(crate) quiet: bool,
     /// Print more: the map definitions, and the whole verifier log of a refusal
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+/// A time such as `2min`; a bare number is seconds, as in `sleep(50)`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = || text.parse().ok().and_then(|s: f64| Duration::try_from_secs_f64(s).ok());
+    seconds().map_or_else(|| humantime::parse_duration(text).map_err(|error| error.to_string()), Ok)
 }
 
 impl Attach {

@@ -34,7 +34,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The object cannot be read, understood or loaded.
-    #[error("{object}: {source}")]
+    #[error("{}", about(object, source))]
     Object { object: String, source: Box<LoaderError> },
     /// Netlink, with what else is known about the program in the way.
     #[error("{source}")]
@@ -92,7 +92,11 @@ impl Failure {
         match self {
             Self::Netlink { source, .. } => exit_of_netlink(source),
             Self::Verify(_, exit) => *exit,
+            Self::Object { source, .. } if is_forbidden(source) => Exit::NotPermitted,
             Self::Object { .. }
+            | Self::TraceRead(_)
+            | Self::Output(_)
+            | Self::Wait(_)
             | Self::Option { .. }
             | Self::NotInObject { .. }
             | Self::NoEntry { .. }
@@ -105,9 +109,6 @@ impl Failure {
             }
             Self::Sandbox(_)
             | Self::Trace(_)
-            | Self::TraceRead(_)
-            | Self::Output(_)
-            | Self::Wait(_)
             | Self::ReplaceOther { .. }
             | Self::ReplaceMode { .. }
             | Self::DemoSilent { .. } => Exit::Refused,
@@ -136,6 +137,12 @@ impl Failure {
     }
 }
 
+/// An error with the object's name before it, unless it names the file itself.
+fn about(object: &str, error: &LoaderError) -> String {
+    let names_it = matches!(error, LoaderError::Open { .. } | LoaderError::TooLarge { .. });
+    if names_it { error.to_string() } else { format!("{object}: {error}") }
+}
+
 /// The exit code of a failed load.
 pub(crate) fn exit_of(error: &LoadError) -> Exit {
     match error.blame() {
@@ -144,6 +151,11 @@ pub(crate) fn exit_of(error: &LoadError) -> Exit {
         Blame::Privilege => Exit::NotPermitted,
         Blame::OldKernel => Exit::OldKernel,
     }
+}
+
+/// A file that may not be read.
+fn is_forbidden(error: &LoaderError) -> bool {
+    matches!(error, LoaderError::Open { errno, .. } if matches!(*errno, Errno::EACCES | Errno::EPERM))
 }
 
 fn exit_of_netlink(error: &NetlinkError) -> Exit {

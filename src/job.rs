@@ -2,10 +2,8 @@
 //!
 //! Knows no interface and prints nothing: `attach` and `demo` stand on it.
 
-use std::fs;
 use std::path::Path;
 
-use rxdp_loader::error::Error as LoaderError;
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Given, LoadError, LoadedObject, LoadedProgram, LogPolicy};
@@ -24,7 +22,10 @@ use crate::select;
 pub(crate) struct Wishes {
     pub(crate) entry: Option<ProgId>,
     pub(crate) options: Options,
+    /// Fill no slot that nobody gave, and do not look for any.
     pub(crate) no_infer: bool,
+    /// The user gave slots: fill no others.
+    pub(crate) slots_given: bool,
 }
 
 /// Programs in the kernel, and which of them is first.
@@ -50,7 +51,7 @@ impl Loaded {
 /// Reads and links an object file for this machine.
 pub(crate) fn read(path: &Path, reading: &Reading, machine: &Machine) -> Result<LinkedObject, Failure> {
     let name = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| Failure::object(&name, LoaderError::open(path, &error)))?;
+    let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
     let dialects =
         Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
     let spec = rxdp_loader::read(&rxdp_loader::object_name(path), &bytes, dialects);
@@ -79,7 +80,7 @@ pub(crate) fn wishes(
         slots,
         ..Options::default()
     };
-    Ok(Wishes { entry, options, no_infer: args.no_infer })
+    Ok(Wishes { entry, options, no_infer: args.no_infer, slots_given: !args.tail_call.is_empty() })
 }
 
 /// Loads everything, fills the slots that are given or have one reading, and reads them back.
@@ -89,13 +90,14 @@ pub(crate) fn load(
     machine: &Machine,
     wishes: Wishes,
 ) -> Result<Loaded, Failure> {
-    let Wishes { entry, mut options, no_infer } = wishes;
+    let Wishes { entry, mut options, no_infer, slots_given } = wishes;
     let first = plan::plan(&object, machine, &options).map_err(|error| load_failure(name, error))?;
     let entry = choose_entry(&first, name, entry)?;
     let mut inference = None;
     if !no_infer {
         match conclude(&first, entry) {
             Conclusion::Complete => {}
+            Conclusion::One(_) if slots_given => {}
             Conclusion::One(one) => {
                 let value = SlotValue::Program(one.program);
                 options.slots.push(FillSlot {

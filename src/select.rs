@@ -1,9 +1,9 @@
 //! From words of the command line to things of the object: programs and maps by name, section or index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rxdp_loader::plan::{FillSlot, SlotSource, SlotValue};
-use rxdp_loader::spec::{MapId, ObjectSpec, ProgId};
+use rxdp_loader::spec::{MapId, ObjectSpec, ProgId, SectionDialect, section};
 use rxdp_loader::uapi::ProgType;
 
 use crate::error::Failure;
@@ -59,7 +59,9 @@ pub(crate) fn types(
     let one = |text: &String| {
         let wrong = |why: String| Failure::Option { option: "--type", given: text.clone(), why };
         let (prog, ty) = text.rsplit_once('=').ok_or_else(|| wrong("it is not PROG=TYPE".to_string()))?;
-        let Some(ty) = ProgType::from_name(ty) else {
+        // A word of section names will do as well: `tc`, `socket`, `kprobe`.
+        let by_section = || section::classify(ty, SectionDialect::Libbpf).ty;
+        let Some(ty) = ProgType::from_name(ty).or_else(by_section) else {
             let known: Vec<_> = ProgType::names().skip(1).collect();
             return Err(wrong(format!("there is no program type {ty:?}; there are {}", known.join(", "))));
         };
@@ -84,5 +86,14 @@ pub(crate) fn tail_calls(
         let value = SlotValue::Program(program(spec, object, prog)?);
         Ok(FillSlot { map: map(spec, object, table)?, key, value, from: SlotSource::Given })
     };
-    given.iter().map(one).collect()
+    let fills: Vec<FillSlot> = given.iter().map(one).collect::<Result<_, Failure>>()?;
+    let mut seen = BTreeSet::new();
+    match fills.iter().zip(given).find(|(fill, _)| !seen.insert((fill.map, fill.key))) {
+        Some((_, text)) => Err(Failure::Option {
+            option: "--tail-call",
+            given: text.clone(),
+            why: "its slot is given twice".to_string(),
+        }),
+        None => Ok(fills),
+    }
 }

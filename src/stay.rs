@@ -1,5 +1,6 @@
 //! Waiting with something attached: until a signal, a time, or the end of the interface; trace output meanwhile.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -77,11 +78,19 @@ impl Tracing {
     }
 }
 
-/// Shows trace output for ever, as text or as JSON; waits for ever where there is none to show.
-pub(crate) async fn show(tracing: Option<&mut Tracing>, json: bool) -> Result<(), Failure> {
-    let Some(tracing) = tracing else {
-        return std::future::pending().await;
-    };
+/// Shows trace output for ever, if there is any. What stands in its way is no reason to take the program off: it is
+/// said once, and the waiting goes on.
+pub(crate) async fn show_or_warn(tracing: Option<&mut Tracing>, json: bool) -> Infallible {
+    if let Some(tracing) = tracing {
+        let Err(failure) = show(tracing, json).await;
+        // Standard error may be closed as well.
+        let _nobody_listens = writeln!(io::stderr(), "rxdp-load: trace output ends here: {failure}");
+    }
+    std::future::pending().await
+}
+
+/// Shows trace output for ever, as text or as JSON.
+pub(crate) async fn show(tracing: &mut Tracing, json: bool) -> Result<Infallible, Failure> {
     loop {
         let line = tracing.next().await?;
         let shown = if json { print_json(&line) } else { print_line(&line) };

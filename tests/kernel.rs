@@ -133,7 +133,10 @@ fn a_killed_loader_leaves_what_status_describes_and_unload_clears() {
 
         let row = &status_once_emptied(sandbox)[0];
         assert_eq!(fields(row), BTreeSet::from(["ifindex", "interface", "mode", "program", "tail_tables"]));
-        assert_eq!(fields(&row["program"]), BTreeSet::from(["id", "loaded_at", "name", "tag"]));
+        assert_eq!(
+            fields(&row["program"]),
+            BTreeSet::from(["id", "loaded_at", "loaded_by_uid", "name", "tag"])
+        );
         assert_eq!((&row["interface"], &row["mode"]), (&json!("v0"), &json!("native")));
         assert_eq!((&row["program"]["name"], &row["program"]["id"]), (&json!("xdp_prog"), &json!(id)));
         assert_eq!(row["tail_tables"], tables(table, &json!([])));

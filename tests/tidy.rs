@@ -26,11 +26,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sys", &["btf", "bytes", "externs", "features", "insn", "trace", "uapi"]),
     ("load", &["btf", "externs", "features", "insn", "link", "plan", "spec", "sys", "uapi"]),
     ("error", &["load", "spec", "sys"]),
+    ("file", &["error"]),
     ("bpf_load", &["error", "link", "load", "plan", "spec", "sys", "uapi"]),
 ];
 
 /// Rooms below the kernel line. All others are `no_std`.
-const BELOW_THE_LINE: &[&str] = &["sys", "load", "error", "bpf_load"];
+const BELOW_THE_LINE: &[&str] = &["sys", "load", "error", "file", "bpf_load"];
 
 /// The files where `unsafe` may stand.
 const MAY_BE_UNSAFE: &[&str] = &[
@@ -211,7 +212,7 @@ fn imports(file: &Path) -> Vec<(usize, String)> {
             assert!(!rest.starts_with('{'), "{}:{number}: one `use` a room, no braces", file.display());
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             // Functions of the crate's root are no rooms.
-            if !["read", "object_name", ""].contains(&name.as_str()) {
+            if !["read", "read_file", "object_name", ""].contains(&name.as_str()) {
                 found.push((number, name));
             }
         }

@@ -5,7 +5,6 @@
 //! has only maps is fine, other people's kprobe events are left alone. `docs/bpf_load.md` lists all differences.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -60,7 +59,7 @@ pub fn load_bpf_file_fixup_map(
     mut fixup: impl FnMut(&mut MapFixup<'_>, usize),
 ) -> Result<BpfFile, Error> {
     let path = path.as_ref();
-    let bytes = fs::read(path).map_err(|error| Error::open(path, &error))?;
+    let bytes = crate::read_file(path)?;
     let mut spec = crate::read(&crate::object_name(path), &bytes, Dialects::default())?;
     let machine = host::machine();
     load::resolve_externs(&mut spec, &machine)?;

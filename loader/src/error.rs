@@ -19,6 +19,14 @@ pub enum Error {
         /// Why.
         errno: Errno,
     },
+    /// The file is larger than any object.
+    #[error("{path:?} has more than {limit} bytes, which no object file has")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// How many **bytes** are read at most.
+        limit: u64,
+    },
     /// The file cannot be understood.
     #[error(transparent)]
     Spec(#[from] SpecError),

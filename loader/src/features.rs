@@ -84,7 +84,7 @@ impl Features {
         SINCE.iter().filter(has).map(|(feature, ..)| *feature).collect()
     }
 
-    /// The version that brought a single feature, such as `"5.2"`, and its name.
+    /// The version that brought a single feature, such as `(5, 2)`, and its name.
     pub fn since(self) -> Option<((u8, u8), &'static str)> {
         SINCE.iter().find(|(feature, ..)| *feature == self).map(|(_, since, name)| (*since, *name))
     }

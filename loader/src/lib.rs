@@ -32,9 +32,6 @@
 
 extern crate alloc;
 
-#[cfg(feature = "kernel")]
-use alloc::string::String;
-
 pub mod btf;
 pub mod bytes;
 pub mod elf;
@@ -54,9 +51,14 @@ pub mod bpf_load;
 #[cfg(feature = "kernel")]
 pub mod error;
 #[cfg(feature = "kernel")]
+mod file;
+#[cfg(feature = "kernel")]
 pub mod load;
 #[cfg(feature = "kernel")]
 pub mod sys;
+
+#[cfg(feature = "kernel")]
+pub use file::{object_name, read_file};
 
 /// Reads what an object file defines: the first two stages in one call.
 ///
@@ -64,13 +66,6 @@ pub mod sys;
 /// [`spec::SpecError`]: the first thing that cannot be understood, and where it stands.
 pub fn read(name: &str, bytes: &[u8], dialects: spec::Dialects) -> Result<spec::ObjectSpec, spec::SpecError> {
     spec::collect(&elf::parse(bytes)?, name, dialects)
-}
-
-/// An object's name: its file's name up to the first dot. Internal maps carry its beginning.
-#[cfg(feature = "kernel")]
-pub fn object_name(path: &std::path::Path) -> String {
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    file.split('.').next().unwrap_or_default().into()
 }
 
 /// The example in README.md compiles.

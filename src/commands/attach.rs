@@ -35,7 +35,7 @@ async fn job(args: &Attach) -> Result<(), Failure> {
         signal = signals.next() => signal,
         () = stay::after(args.stay_for) => "time is up",
         gone = netlink.wait_gone(link.ifindex) => { gone?; "interface gone" }
-        shown = stay::show(tracing.as_mut(), args.json) => { shown?; "end of trace output" }
+        never = stay::show_or_warn(tracing.as_mut(), args.json) => match never {},
     };
     let detached = attachment.detach().await?;
     farewell(args, &link.name, &detached, reason)

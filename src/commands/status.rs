@@ -31,6 +31,7 @@ struct Program {
     name: Option<String>,
     tag: Option<String>,
     loaded_at: Option<String>,
+    loaded_by_uid: Option<u32>,
 }
 
 /// A jump table that the program refers to.
@@ -76,6 +77,7 @@ fn row(state: &XdpState, attached: &AttachedProgram) -> Row {
             name: info.as_ref().map(|info| info.name.clone()),
             tag: info.as_ref().map(|info| hex(&info.tag)),
             loaded_at: info.as_ref().and_then(|info| loaded_at(info.load_time)),
+            loaded_by_uid: info.as_ref().map(|info| info.uid),
         },
     }
 }
@@ -119,11 +121,14 @@ fn show(out: &mut impl Write, rows: &[Row], args: &Status) -> io::Result<()> {
         return writeln!(out, "{place} {verb}");
     }
     for row in rows {
-        let name = row.program.name.as_deref().unwrap_or("?");
-        let tag = row.program.tag.as_deref().unwrap_or("?");
-        let when = row.program.loaded_at.as_deref().unwrap_or("?");
         let (interface, mode, id) = (&row.interface, &row.mode, row.program.id);
-        writeln!(out, "{interface}: {name} (id {id}, tag {tag}) in {mode} mode, loaded {when}")?;
+        let Program { name: Some(name), tag: Some(tag), loaded_at, loaded_by_uid, .. } = &row.program else {
+            writeln!(out, "{interface}: program id {id} in {mode} mode; only root sees more")?;
+            continue;
+        };
+        let when = loaded_at.as_ref().map(|when| format!(", loaded {when}")).unwrap_or_default();
+        let by = loaded_by_uid.map(|uid| format!(" by uid {uid}")).unwrap_or_default();
+        writeln!(out, "{interface}: {name} (id {id}, tag {tag}) in {mode} mode{when}{by}")?;
         for table in &row.tail_tables {
             writeln!(out, "  {}", table_words(table))?;
         }

@@ -13,7 +13,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         writeln!(io::stderr(), "showing what BPF programs print; Ctrl-C ends").map_err(Failure::Output)?;
         tokio::select! {
             _ = signals.next() => Ok(()),
-            shown = stay::show(Some(&mut tracing), false) => shown,
+            ended = stay::show(&mut tracing, false) => ended.map(|never| match never {}),
         }
     })
 }

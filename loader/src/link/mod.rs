@@ -93,7 +93,9 @@ impl fmt::Display for Place {
 #[non_exhaustive]
 pub enum LinkCause {
     /// It refers to something outside of the object.
-    #[error("it refers to {symbol:?}, which the object does not define")]
+    #[error(
+        "it refers to {symbol:?}, which the object does not define and which was not found in the kernel"
+    )]
     Extern {
         /// The symbol.
         symbol: String,

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::LoadError;
-use crate::plan::{FillSlot, SlotSource};
+use crate::plan::FillSlot;
 use crate::spec::{MapId, ProgId};
 use crate::sys::{Handle, Kernel, MapInfo, Mapping, ProgInfo};
 use crate::uapi::{AttachType, MapType, ProgType};
@@ -78,11 +78,6 @@ impl LoadedObject {
     /// The program with this number, if it was loaded.
     pub fn program_by_id(&self, id: ProgId) -> Option<&LoadedProgram> {
         self.programs.iter().find(|program| program.id == id)
-    }
-
-    /// Slots of jump tables whose source is `from`.
-    pub fn slots_from(&self, from: SlotSource) -> impl Iterator<Item = &FilledSlot> {
-        self.slots.iter().filter(move |slot| slot.fill.from == from)
     }
 }
 

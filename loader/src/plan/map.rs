@@ -122,33 +122,11 @@ fn max_entries(spec: &MapSpec, machine: &Machine) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
 
     use super::*;
-    use crate::btf::TypeId;
-    use crate::spec::Pinning;
 
     fn spec(ty: MapType, max_entries: u32) -> MapSpec {
-        MapSpec {
-            name: "events".into(),
-            section: ".maps".into(),
-            origin: MapOrigin::Btf,
-            ty,
-            key_size: 0,
-            value_size: 0,
-            max_entries,
-            flags: MapFlags::empty(),
-            numa_node: 0,
-            map_extra: 0,
-            key_type: TypeId(0),
-            value_type: TypeId(0),
-            inner: None,
-            slots: Vec::new(),
-            data: None,
-            frozen: false,
-            pinning: Pinning::None,
-            number: None,
-        }
+        MapSpec { ty, max_entries, ..MapSpec::new("events", ".maps", MapOrigin::Btf) }
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn definition(
     let Some(Kind::Composite { union: false, members, .. }) = btf.resolved(ty) else {
         return Err(wrong(name, "its type is no structure"));
     };
-    let mut spec = empty(name);
+    let mut spec = MapSpec::new(name, SECTION, MapOrigin::Btf);
     let mut values_at = None;
     for member in members {
         let field = btf.string(member.name);
@@ -80,29 +80,6 @@ fn definition(
         return Err(wrong(name, "it has no `type`"));
     }
     Ok((spec, values_at))
-}
-
-fn empty(name: &str) -> MapSpec {
-    MapSpec {
-        name: name.to_string(),
-        section: SECTION.to_string(),
-        origin: MapOrigin::Btf,
-        ty: MapType::UNSPEC,
-        key_size: 0,
-        value_size: 0,
-        max_entries: 0,
-        flags: MapFlags::empty(),
-        numa_node: 0,
-        map_extra: 0,
-        key_type: TypeId(0),
-        value_type: TypeId(0),
-        inner: None,
-        slots: Vec::new(),
-        data: None,
-        frozen: false,
-        pinning: Pinning::None,
-        number: None,
-    }
 }
 
 /// Puts one field of the definition into the map.

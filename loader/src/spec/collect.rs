@@ -33,7 +33,9 @@ pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<Ob
     let mut maps = maps(elf, name, btf.as_ref(), dialects, &mut dir)?;
     let externs = externs::collect(elf, btf.as_ref(), MapId::new(maps.len()));
     maps.extend(externs::kconfig_map(name, btf.as_ref()));
-    btf.as_mut().map(externs::fix_btf);
+    if let Some(btf) = &mut btf {
+        externs::fix_btf(btf);
+    }
     let functions = functions(elf, &dir, &places, &ext)?;
     let programs = programs(elf, &places, &functions, dialects);
     Ok(ObjectSpec {

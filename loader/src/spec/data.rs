@@ -3,9 +3,8 @@
 //! Source: libbpf `bpf_object__init_global_data_maps`, `internal_map_name`. Since: Linux 5.2.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
-use super::{MapOrigin, MapSpec, Pinning, SpecError};
+use super::{MapOrigin, MapSpec, SpecError};
 use crate::btf::{Btf, Kind, Linkage, TypeId};
 use crate::elf::{Content, Section};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, kernel_name};
@@ -49,24 +48,15 @@ pub(super) fn map(
     flags.set(MapFlags::RDONLY_PROG, family.read_only);
     flags.set(MapFlags::MMAPABLE, btf.zip(value_type).is_some_and(|(btf, ty)| has_visible_variable(btf, ty)));
     Ok(Some(MapSpec {
-        name: map_name(object, section.name),
-        section: section.name.into(),
-        origin: MapOrigin::Internal,
         ty: MapType::ARRAY,
         key_size: 4,
         value_size,
         max_entries: 1,
         flags,
-        numa_node: 0,
-        map_extra: 0,
-        key_type: TypeId(0),
         value_type: value_type.unwrap_or_default(),
-        inner: None,
-        slots: Vec::new(),
         data: (family.content == Content::Bytes).then(|| section.data.to_vec()),
         frozen: family.read_only,
-        pinning: Pinning::None,
-        number: None,
+        ..MapSpec::new(&map_name(object, section.name), section.name, MapOrigin::Internal)
     }))
 }
 

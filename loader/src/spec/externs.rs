@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Extern, ExternKind, KconfigForm, MapId, MapOrigin, MapSpec, Pinning, data};
+use super::{Extern, ExternKind, KconfigForm, MapId, MapOrigin, MapSpec, data};
 use crate::btf::{Btf, Kind, Linkage, SecVar, StrOff, Type, TypeId};
 use crate::bytes::to_usize;
 use crate::elf::{Binding, ElfObject, Place};
@@ -42,24 +42,15 @@ pub(super) fn kconfig_map(object: &str, btf: Option<&Btf>) -> Option<MapSpec> {
     let size = vars.values().map(|v| v.offset.saturating_add(v.size)).max()?;
     let value_type = btf.and_then(|btf| btf.find(KCONFIG, |kind| matches!(kind, Kind::Datasec { .. })));
     Some(MapSpec {
-        name: data::map_name(object, KCONFIG),
-        section: KCONFIG.to_string(),
-        origin: MapOrigin::Internal,
         ty: MapType::ARRAY,
         key_size: 4,
         value_size: size,
         max_entries: 1,
         flags: MapFlags::RDONLY_PROG | MapFlags::MMAPABLE,
-        numa_node: 0,
-        map_extra: 0,
-        key_type: TypeId(0),
         value_type: value_type.unwrap_or_default(),
-        inner: None,
-        slots: Vec::new(),
         data: Some(vec![0; to_usize(size)]),
         frozen: true,
-        pinning: Pinning::None,
-        number: None,
+        ..MapSpec::new(&data::map_name(object, KCONFIG), KCONFIG, MapOrigin::Internal)
     })
 }
 

@@ -11,7 +11,6 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Inner, MapDialect, MapId, MapOrigin, MapSpec, Pinning, Slot, SlotTarget, SpecError};
-use crate::btf::TypeId;
 use crate::bytes::{Endian, Reader};
 use crate::elf::{Binding, ElfObject, Section, Symbol, SymbolKind};
 use crate::uapi::{MapFlags, MapType};
@@ -103,6 +102,7 @@ fn definition(
     let of_maps = matches!(ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
     let numbered = dialect != MapDialect::Samples;
     let number = (numbered && sixth != 0).then_some(sixth);
+    let origin = MapOrigin::Legacy(u32::try_from(size).unwrap_or(u32::MAX), dialect);
     Ok(Definition {
         inner: match dialect {
             MapDialect::Samples => of_maps.then_some(InnerRef::Index(sixth)),
@@ -112,9 +112,6 @@ fn definition(
         own_slot: (dialect == MapDialect::Iproute2 && !of_maps && number.is_some() && ninth != u32::MAX)
             .then_some(ninth),
         map: MapSpec {
-            name,
-            section: section.name.to_string(),
-            origin: MapOrigin::Legacy(u32::try_from(size).unwrap_or(u32::MAX), dialect),
             ty,
             key_size,
             // The kernel wants 4 here, whatever the definition says: the value is a map's descriptor.
@@ -122,15 +119,9 @@ fn definition(
             max_entries,
             flags,
             numa_node: if numbered { 0 } else { seventh },
-            map_extra: 0,
-            key_type: TypeId(0),
-            value_type: TypeId(0),
-            inner: None,
-            slots: Vec::new(),
-            data: None,
-            frozen: false,
             pinning: if numbered { pinning(seventh) } else { Pinning::None },
             number,
+            ..MapSpec::new(&name, section.name, origin)
         },
     })
 }

@@ -352,6 +352,32 @@ pub struct ProgramSpec {
     pub autoload: bool,
 }
 
+impl MapSpec {
+    /// A map of which nothing is known but its name and where it is defined: everything is 0 or absent.
+    pub fn new(name: &str, section: &str, origin: MapOrigin) -> Self {
+        Self {
+            name: name.into(),
+            section: section.into(),
+            origin,
+            ty: MapType::UNSPEC,
+            key_size: 0,
+            value_size: 0,
+            max_entries: 0,
+            flags: MapFlags::empty(),
+            numa_node: 0,
+            map_extra: 0,
+            key_type: TypeId(0),
+            value_type: TypeId(0),
+            inner: None,
+            slots: Vec::new(),
+            data: None,
+            frozen: false,
+            pinning: Pinning::None,
+            number: None,
+        }
+    }
+}
+
 impl ObjectSpec {
     /// The map with this number.
     pub fn map(&self, id: MapId) -> Option<&MapSpec> {

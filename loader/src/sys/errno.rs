@@ -73,7 +73,7 @@ impl Errno {
         NAMES.iter().find(|(number, _)| *number == self.0).map(|(_, name)| *name)
     }
 
-    /// The number that goes by this name; also `errno 4711`, as unknown ones are written.
+    /// The number that goes by this name; also `errno4711`, as unknown ones are written.
     pub fn from_name(name: &str) -> Option<Self> {
         let known = NAMES.iter().find(|(_, n)| *n == name).map(|(number, _)| *number);
         known.or_else(|| name.strip_prefix("errno")?.parse().ok()).map(Self)

@@ -1,4 +1,5 @@
-//! What the machine says about itself in files and cheap calls: kernel version, CPUs, page size.
+//! What the machine says about itself in files and cheap calls: kernel version, CPUs, page size, and, if somebody asks,
+//! its configuration and its symbols.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

@@ -6,7 +6,7 @@
 //! Source: `Documentation/trace/ftrace.rst`. Since: Linux 5.10 (the event `bpf_trace/bpf_trace_printk`).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ const USUAL_PLACES: &[&str] = &["/sys/kernel/tracing", "/sys/kernel/debug/tracin
 
 /// Beginning of our instances' names; the process id and a number follow.
 const PREFIX: &str = "rxdp-";
+
+/// How many names are tried.
+const MOST_INSTANCES: u32 = 1000;
 
 /// A trace instance that shows what BPF programs print. It is removed when the value is dropped.
 #[derive(Debug)]
@@ -67,17 +70,14 @@ impl TraceInstance {
     /// # Errors
     /// [`TraceError`] if tracefs cannot be reached or the instance cannot be made.
     pub fn new() -> Result<Self, TraceError> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let (root, mount) = tracefs()?;
         let instances = root.join("instances");
         remove_abandoned(&instances);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = instances.join(format!("{PREFIX}{}-{number}", process::id()));
+        let path = create(&instances)?;
         let failed = |step| {
             let path = path.clone();
             move |error: std::io::Error| TraceError::Instance { step, path, errno: Errno::from_io(&error) }
         };
-        fs::create_dir(&path).map_err(failed("create"))?;
         let instance = Self { path: path.clone(), _mount: mount };
         let event = path.join("events/bpf_trace/bpf_trace_printk/enable");
         fs::write(event, "1").map_err(failed("switch on bpf_trace_printk in"))?;
@@ -116,8 +116,8 @@ impl TraceInstance {
 
 impl Drop for TraceInstance {
     fn drop(&mut self) {
-        // A tracefs directory is removed whole. It fails only while somebody still reads from it; then the next
-        // instance that is made removes it.
+        // A tracefs directory is removed whole. It fails only while somebody still reads from it; once this process
+        // has ended, the next one to make an instance removes it.
         let _still_read = fs::remove_dir(&self.path);
     }
 }
@@ -178,6 +178,22 @@ impl TraceLine {
             message,
             raw,
         })
+    }
+}
+
+/// A new instance of a name that nobody has. Another process may have our number, in another PID namespace.
+fn create(instances: &Path) -> Result<PathBuf, TraceError> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = instances.join(format!("{PREFIX}{}-{number}", process::id()));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && number < MOST_INSTANCES => {}
+            Err(error) => {
+                return Err(TraceError::Instance { step: "create", path, errno: Errno::from_io(&error) });
+            }
+        }
     }
 }
 
