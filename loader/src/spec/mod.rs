@@ -8,6 +8,7 @@ mod btf_fixup;
 mod btf_map;
 mod collect;
 mod data;
+mod error;
 mod externs;
 mod function;
 mod legacy_map;
@@ -19,13 +20,13 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::btf::{Btf, BtfError, LineInfo, TypeId};
+use crate::btf::{Btf, LineInfo, TypeId};
 use crate::bytes::Endian;
-use crate::elf::ElfError;
 use crate::insn::{ByteOff, Insn, InsnIdx};
 use crate::uapi::{MapFlags, MapType};
 
 pub use collect::collect;
+pub use error::SpecError;
 pub use section::{SectionMatch, SectionRule, SlotHint};
 
 /// Number of a map in [`ObjectSpec::maps`]: its index in `map_fd[]`.
@@ -416,103 +417,4 @@ impl ObjectSpec {
         let (file, text) = (btf.string(line.file), btf.string(line.line));
         Some(alloc::format!("{file}:{}: {}", line.number(), text.trim()))
     }
-}
-
-/// Why an object's meaning cannot be told.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpecError {
-    /// It is no BPF object file.
-    #[error(transparent)]
-    Elf(#[from] ElfError),
-    /// Its BTF is damaged, and something needs it.
-    #[error(transparent)]
-    Btf(#[from] BtfError),
-    /// A section of code is not made of whole instructions.
-    #[error("section {section:?}: {size} bytes of code are no whole number of 8-byte instructions")]
-    CodeSize {
-        /// The section.
-        section: String,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// A function reaches beyond its section or into the next function, or starts in the middle of an instruction.
-    #[error(
-        "function {function:?} at byte {offset} of section {section:?} does not lie on instructions of its own"
-    )]
-    FunctionRange {
-        /// The section.
-        section: String,
-        /// The function.
-        function: String,
-        /// Where it starts, in bytes.
-        offset: u64,
-    },
-    /// A section's size makes no sense.
-    #[error("section {section:?} has {size} bytes, {expected}")]
-    SectionSize {
-        /// The section.
-        section: String,
-        /// Its size in bytes.
-        size: u64,
-        /// What was expected.
-        expected: &'static str,
-    },
-    /// A legacy map definition of a size that no dialect has.
-    #[error(
-        "map {map:?}: a definition of {size} bytes in SEC(\"maps\"); 16, 20, 24, 28 and 36 bytes are known"
-    )]
-    MapDefinitionSize {
-        /// The map.
-        map: String,
-        /// The definition's size in bytes.
-        size: u64,
-    },
-    /// Words behind the known fields of a legacy map definition are not zero.
-    #[error(
-        "map {map:?}: a definition of {size} bytes has words that are not zero behind the fields that are known: an unknown dialect"
-    )]
-    MapDefinitionTail {
-        /// The map.
-        map: String,
-        /// The definition's size in bytes.
-        size: u64,
-    },
-    /// A map definition in `.maps` that cannot be understood.
-    #[error("map {map:?} in section \".maps\": {why}")]
-    MapDefinition {
-        /// The map.
-        map: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// A map of maps whose inner map is not there.
-    #[error("map {map:?}: its inner maps are to look like the map with id {id}, and there is none")]
-    InnerId {
-        /// The outer map.
-        map: String,
-        /// The id that it gives.
-        id: u32,
-    },
-    /// `SEC(".maps")` without BTF.
-    #[error("section \".maps\" needs BTF to be understood, and the object has none: compile with -g")]
-    MapsWithoutBtf,
-    /// A relocation that cannot be understood.
-    #[error("section {section:?}, byte {offset:#x}{}: relocation against {symbol:?}: {why}", in_function(.function))]
-    Relocation {
-        /// The section of code.
-        section: String,
-        /// The function, where known.
-        function: Option<String>,
-        /// Where, in bytes from the section's start.
-        offset: u64,
-        /// The symbol it refers to.
-        symbol: String,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-fn in_function(function: &Option<String>) -> String {
-    function.as_ref().map(|name| alloc::format!(" (function {name:?})")).unwrap_or_default()
 }
