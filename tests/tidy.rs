@@ -24,7 +24,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tail_calls", &["bytes", "insn", "link", "spec", "uapi"]),
     ("plan", &["btf", "bytes", "features", "link", "spec", "uapi"]),
     ("sys", &["btf", "bytes", "externs", "features", "insn", "trace", "uapi"]),
-    ("load", &["btf", "externs", "features", "insn", "link", "plan", "spec", "sys", "uapi"]),
+    (
+        "load",
+        &["btf", "bytes", "externs", "features", "insn", "link", "plan", "spec", "sys", "trace", "uapi"],
+    ),
     ("error", &["load", "spec", "sys"]),
     ("bpf_load", &["error", "link", "load", "plan", "spec", "sys", "uapi"]),
 ];

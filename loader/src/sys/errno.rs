@@ -57,6 +57,8 @@ impl Errno {
     pub const E2BIG: Self = Self(libc::E2BIG);
     /// `ENOMEM`.
     pub const ENOMEM: Self = Self(libc::ENOMEM);
+    /// `EINTR`: a signal came.
+    pub const EINTR: Self = Self(libc::EINTR);
     /// `EEXIST`: it is there already.
     pub const EEXIST: Self = Self(libc::EEXIST);
     /// `ENOTSUPP`: the kernel's own "not supported".
