@@ -29,11 +29,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["btf", "bytes", "externs", "features", "insn", "link", "plan", "spec", "sys", "trace", "uapi"],
     ),
     ("error", &["load", "spec", "sys"]),
+    ("object", &["btf", "bytes", "error", "plan", "spec", "uapi"]),
+    ("loader", &["error", "features", "link", "load", "object", "plan", "spec", "sys", "uapi"]),
     ("bpf_load", &["error", "link", "load", "plan", "spec", "sys", "uapi"]),
 ];
 
 /// Rooms below the kernel line. All others are `no_std`.
-const BELOW_THE_LINE: &[&str] = &["sys", "load", "error", "bpf_load"];
+const BELOW_THE_LINE: &[&str] = &["sys", "load", "error", "object", "loader", "bpf_load"];
 
 /// The files where `unsafe` may stand.
 const MAY_BE_UNSAFE: &[&str] = &[

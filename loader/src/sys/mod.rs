@@ -27,7 +27,7 @@ pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
 pub use mmap::Mapping;
-pub use script::{Recorder, Replay};
+pub use script::{Difference, Recorder, Replay};
 
 /// A kernel that can be asked.
 ///
