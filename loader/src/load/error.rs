@@ -255,7 +255,9 @@ fn why_not_run(errno: Errno, packet: usize) -> &'static str {
     match errno {
         Errno::ENOTSUPP => "; the kernel cannot run programs of this type by hand",
         Errno::EINVAL if packet > 0 && packet < ETHERNET_HEADER => "; a packet has at least 14 bytes",
-        Errno::EINVAL => "; the type takes no such packet or context, or the packet is too long for it",
+        Errno::EINVAL => {
+            "; it runs no programs of devmaps and cpumaps, and takes no packet or context that does not fit the type"
+        }
         Errno::ENOSPC => "; the program made the packet larger than there was room for",
         Errno::EINTR => "; a signal ended the run",
         _ => "",
