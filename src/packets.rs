@@ -90,17 +90,18 @@ fn from_capture(name: &str, bytes: &[u8]) -> Result<Vec<Packet>, String> {
     let mut packets = Vec::new();
     let mut links = Vec::new();
     loop {
-        let len = match reader.next() {
-            Ok((len, block)) => {
-                if let Some((bytes, cut_from)) = packet(&block, &mut links)? {
-                    packets.push(Packet { source: name.to_string(), bytes, cut_from });
-                }
-                len
-            }
+        let (len, found) = match reader.next() {
+            Ok((len, block)) => (len, packet(&block, &mut links)?),
             Err(PcapError::Eof) => return Ok(packets),
-            // All of the file is in the buffer already, so what is missing is missing in the file.
+            // It sees the end of the file only when it asks for more.
+            Err(PcapError::Incomplete(_)) => {
+                reader.refill().map_err(no_capture)?;
+                continue;
+            }
             Err(_) => return Err(format!("the capture is damaged behind packet {}", packets.len())),
         };
+        let new = found.map(|(bytes, cut_from)| Packet { source: name.to_string(), bytes, cut_from });
+        packets.extend(new);
         reader.consume(len);
     }
 }
@@ -180,5 +181,25 @@ mod tests {
         assert_eq!(why("00xy"), "--packet \"00xy\": there is no such file, and 'x' is no hex digit");
         assert!(why("src").ends_with("the file cannot be read: EISDIR"));
         assert!(why("Cargo.toml").ends_with("the file is no packet capture (pcap or pcapng)"));
+    }
+
+    #[test]
+    fn a_capture_may_end_anywhere() {
+        let number = |n: u32| n.to_le_bytes();
+        let header = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1];
+        let mut file: Vec<u8> = header.into_iter().flat_map(number).collect();
+        for _ in 0..3 {
+            file.extend([0, 0, 20, 99].into_iter().flat_map(number));
+            file.extend([7; 20]);
+        }
+        for end in 0..file.len() {
+            let read = from_capture("x.pcap", &file[..end]);
+            // Behind a header of 24 bytes and behind each packet of 16 + 20 it is whole.
+            let whole = (24..).step_by(36).take_while(|at| *at <= end).any(|at| at == end);
+            assert_eq!(read.is_ok(), whole, "{end} bytes: {read:?}");
+        }
+        let whole = from_capture("x.pcap", &file).unwrap();
+        assert_eq!(whole.len(), 3);
+        assert_eq!((whole[2].bytes.as_slice(), whole[2].cut_from), ([7; 20].as_slice(), Some(99)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use rxdp_loader::load::{Input, LoadedProgram};
+use rxdp_loader::load::{ETHERNET_HEADER, Input, LoadedProgram};
 use rxdp_loader::sys::{Linux, host};
 use rxdp_loader::trace::hex;
 use rxdp_loader::uapi::{ProgType, XdpAction};
@@ -23,6 +23,9 @@ const WITHOUT_PACKET: &[ProgType] = &[
     ProgType::SK_LOOKUP,
     ProgType::SYSCALL,
 ];
+
+/// Types that see the Ethernet header. For others the kernel clears it. Source: `bpf_prog_test_run_skb`.
+const WITH_HEADER: &[ProgType] = &[ProgType::XDP, ProgType::SCHED_CLS, ProgType::SCHED_ACT];
 
 /// A run, as scripts see it.
 #[derive(Debug, Serialize)]
@@ -92,7 +95,8 @@ fn run_on(
     let input = Input { repeat: args.repeat, ..Input::packet(&packet.bytes) };
     let reply = program.test_run(&Linux, &input).map_err(|error| Failure::object(object, error))?;
     let verdict = verdict(program.ty, reply.retval);
-    let changed = hexdump::changed(&packet.bytes, &reply.data);
+    let after = after(program.ty, &packet.bytes, &reply.data);
+    let changed = hexdump::changed(&packet.bytes, &after);
     let mut out = io::stdout().lock();
     let written = if args.json {
         let row = Row {
@@ -100,19 +104,34 @@ fn run_on(
             source: Some(&packet.source),
             duration_ns: Some(reply.duration),
             before: Some(hex(&packet.bytes)),
-            after: Some(hex(&reply.data)),
+            after: Some(hex(&after)),
             changed,
             ..row(object, program, verdict, reply.retval, args.repeat)
         };
         report::json(&mut out, &row)
     } else {
-        let change = describe_change(&packet.bytes, &reply.data, changed.len());
+        let change = describe_change(&packet.bytes, &after, changed.len());
         let time = describe_time(reply.duration, args.repeat);
         let packet_words = describe(packet, number, count);
         writeln!(out, "{packet_words}: {verdict}, {time}, {change}")
-            .and_then(|()| hexdump::write(&mut out, &packet.bytes, &reply.data))
+            .and_then(|()| hexdump::write(&mut out, &packet.bytes, &after))
     };
     written.map_err(Failure::Output)
+}
+
+/// The packet as the program left it: without what the kernel did to it so that it could be run.
+fn after(ty: ProgType, before: &[u8], reply: &[u8]) -> Vec<u8> {
+    if ty == ProgType::FLOW_DISSECTOR {
+        // It only reads the packet; the kernel hands out what it read.
+        return before.to_vec();
+    }
+    let Some((header, rest)) = reply.split_at_checked(ETHERNET_HEADER) else {
+        return reply.to_vec();
+    };
+    if WITH_HEADER.contains(&ty) || header.iter().any(|byte| *byte != 0) {
+        return reply.to_vec();
+    }
+    before.iter().take(ETHERNET_HEADER).chain(rest).copied().collect()
 }
 
 /// Runs a program that takes no packet. It takes no repetition either, and the kernel does not stop the time.
