@@ -28,6 +28,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Load every map and program of object files, report on each, leave nothing behind
     Verify(Verify),
+    /// Run a program on packets, without an interface: verdict, time, packet before and after
+    Run(Run),
     /// Show which XDP programs are attached where, and whether their jump tables still have their slots
     Status(Status),
     /// Take the XDP program off an interface
@@ -48,17 +50,8 @@ pub(crate) struct Attach {
     /// The interface to attach to
     #[arg(required = true, value_name = "IFACE")]
     interface: Option<String>,
-    /// The entry program: its name, section or index [default: the first XDP program]
-    #[arg(long, value_name = "NAME|SECTION|INDEX")]
-    pub(crate) prog: Option<String>,
     #[command(flatten)]
-    pub(crate) reading: Reading,
-    /// Put a program into a slot of a jump table, such as 0:78=1 or jmp_table1:78=xdp_tail_call_1
-    #[arg(long, value_name = "MAP:KEY=PROG")]
-    pub(crate) tail_call: Vec<String>,
-    /// Fill no slot that nobody gave, and attach with the slots as they are
-    #[arg(long)]
-    pub(crate) no_infer: bool,
+    pub(crate) choices: Choices,
     /// How to attach: auto, native (drv), generic (skb) or offload (hw); auto leaves it to the kernel
     #[arg(long, default_value_t = XdpMode::Auto)]
     pub(crate) mode: XdpMode,
@@ -98,6 +91,22 @@ impl Attach {
     pub(crate) fn interface(&self) -> &str {
         self.interface.as_deref().unwrap_or_default()
     }
+}
+
+/// Which program of an object is meant, and what stands in its jump tables.
+#[derive(Debug, Args)]
+pub(crate) struct Choices {
+    /// The entry program: its name, section or index [default: the first XDP program]
+    #[arg(long, value_name = "NAME|SECTION|INDEX")]
+    pub(crate) prog: Option<String>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// Put a program into a slot of a jump table, such as 0:78=1 or jmp_table1:78=xdp_tail_call_1
+    #[arg(long, value_name = "MAP:KEY=PROG")]
+    pub(crate) tail_call: Vec<String>,
+    /// Fill no slot that nobody gave, and go on with the slots as they are
+    #[arg(long)]
+    pub(crate) no_infer: bool,
 }
 
 /// How to read an object where it leaves things open.
@@ -177,6 +186,24 @@ pub(crate) struct Verify {
     pub(crate) prog: Option<String>,
     #[command(flatten)]
     pub(crate) reading: Reading,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The object file
+    #[arg(value_name = "OBJECT")]
+    pub(crate) object: PathBuf,
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// A packet from its Ethernet header on, in hex, or a file of them (pcap, pcapng) [default: UDP to port 7, 64 bytes]
+    #[arg(long, value_name = "HEX|FILE.pcap")]
+    pub(crate) packet: Vec<String>,
+    /// How often to run it on each packet, which makes the time more exact
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repeat: u32,
+    /// One JSON line a packet
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -55,6 +55,8 @@ pub(crate) enum Failure {
     NotInObject { object: String, what: &'static str, given: String, there_are: String },
     #[error("{object}: it has no XDP program to attach; {there_are}")]
     NoEntry { object: String, there_are: String },
+    #[error("{object}: it has no program to run")]
+    NothingToRun { object: String },
     #[error("{0}")]
     OpenTailCalls(String),
     #[error(
@@ -100,6 +102,7 @@ impl Failure {
             | Self::Option { .. }
             | Self::NotInObject { .. }
             | Self::NoEntry { .. }
+            | Self::NothingToRun { .. }
             | Self::OpenTailCalls(_) => Exit::Object,
             Self::Sandbox(SandboxError::NotPermitted { .. }) => Exit::NotPermitted,
             Self::Trace(TraceError::NoTracefs { errno } | TraceError::Instance { errno, .. })

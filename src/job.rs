@@ -13,7 +13,7 @@ use rxdp_loader::sys::Linux;
 use rxdp_loader::tail_calls::{self, Conclusion, Entry, Open, Site};
 use rxdp_loader::uapi::{AttachType, ProgType};
 
-use crate::args::Reading;
+use crate::args::{Choices, Reading};
 use crate::error::Failure;
 use crate::select;
 
@@ -26,6 +26,17 @@ pub(crate) struct Wishes {
     pub(crate) no_infer: bool,
     /// The user gave slots: fill no others.
     pub(crate) slots_given: bool,
+    pub(crate) purpose: Purpose,
+}
+
+/// What the entry program is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Purpose {
+    /// An interface: only XDP programs will do.
+    #[default]
+    Attach,
+    /// A run by hand: any program will do.
+    Run,
 }
 
 /// Programs in the kernel, and which of them is first.
@@ -61,11 +72,7 @@ pub(crate) fn read(path: &Path, reading: &Reading, machine: &Machine) -> Result<
 }
 
 /// What `--prog`, `--type`, `--tail-call` and `--no-infer` say about this object.
-pub(crate) fn wishes(
-    object: &LinkedObject,
-    name: &str,
-    args: &crate::args::Attach,
-) -> Result<Wishes, Failure> {
+pub(crate) fn wishes(object: &LinkedObject, name: &str, args: &Choices) -> Result<Wishes, Failure> {
     let spec = &object.spec;
     let entry = args.prog.as_ref().map(|given| select::program(spec, name, given)).transpose()?;
     let slots = select::tail_calls(spec, name, &args.tail_call)?;
@@ -80,7 +87,8 @@ pub(crate) fn wishes(
         slots,
         ..Options::default()
     };
-    Ok(Wishes { entry, options, no_infer: args.no_infer, slots_given: !args.tail_call.is_empty() })
+    let slots_given = !args.tail_call.is_empty();
+    Ok(Wishes { entry, options, no_infer: args.no_infer, slots_given, ..Wishes::default() })
 }
 
 /// Loads everything, fills the slots that are given or have one reading, and reads them back.
@@ -90,11 +98,12 @@ pub(crate) fn load(
     machine: &Machine,
     wishes: Wishes,
 ) -> Result<Loaded, Failure> {
-    let Wishes { entry, mut options, no_infer, slots_given } = wishes;
+    let Wishes { entry, mut options, no_infer, slots_given, purpose } = wishes;
     let first = plan::plan(&object, machine, &options).map_err(|error| load_failure(name, error))?;
-    let entry = choose_entry(&first, name, entry)?;
+    let entry = choose_entry(&first, name, entry, purpose)?;
     let mut inference = None;
-    if !no_infer {
+    // The tail calls of other programs than XDP's are not looked into.
+    if !no_infer && first.programs().any(|load| load.program == entry && is_interface_program(load)) {
         match conclude(&first, entry) {
             Conclusion::Complete => {}
             Conclusion::One(_) if slots_given => {}
@@ -128,7 +137,14 @@ fn is_interface_program(load: &LoadProgram) -> bool {
 }
 
 /// The given entry program, or the first XDP program that the object itself puts into no jump table.
-fn choose_entry(plan: &LoadPlan<'_>, name: &str, given: Option<ProgId>) -> Result<ProgId, Failure> {
+///
+/// For a run by hand it may be of any type, XDP before others.
+fn choose_entry(
+    plan: &LoadPlan<'_>,
+    name: &str,
+    given: Option<ProgId>,
+    purpose: Purpose,
+) -> Result<ProgId, Failure> {
     // A program that could not be planned is reported for what it is when the plan is carried out.
     if let Some((_, error)) = plan.refused.first() {
         return Err(load_failure(name, error.clone()));
@@ -136,17 +152,23 @@ fn choose_entry(plan: &LoadPlan<'_>, name: &str, given: Option<ProgId>) -> Resul
     // What the user puts into a slot may be the entry program all the same.
     let by_object = || plan.fills().filter(|fill| fill.from != SlotSource::Given);
     let in_slot = |id: ProgId| by_object().any(|fill| fill.value == SlotValue::Program(id));
-    let xdp: Vec<ProgId> =
-        plan.programs().filter(|load| is_interface_program(load)).map(|load| load.program).collect();
-    let candidate = || xdp.iter().copied().find(|id| !in_slot(*id)).or_else(|| xdp.first().copied());
+    let fits = |load: &&LoadProgram| purpose == Purpose::Run || is_interface_program(load);
+    let mut fitting: Vec<&LoadProgram> = plan.programs().filter(fits).collect();
+    fitting.sort_by_key(|load| (!is_interface_program(load), in_slot(load.program)));
     match given {
-        Some(id) if xdp.contains(&id) => Ok(id),
-        Some(_) => Err(no_entry(plan, name, "the program of --prog is none")),
-        None => candidate().ok_or_else(|| no_entry(plan, name, "no program is one")),
+        Some(id) if fitting.iter().any(|load| load.program == id) => Ok(id),
+        Some(_) => Err(no_entry(plan, name, "the program of --prog is none", purpose)),
+        None => fitting
+            .first()
+            .map(|load| load.program)
+            .ok_or_else(|| no_entry(plan, name, "no program is one", purpose)),
     }
 }
 
-fn no_entry(plan: &LoadPlan<'_>, name: &str, why: &str) -> Failure {
+fn no_entry(plan: &LoadPlan<'_>, name: &str, why: &str, purpose: Purpose) -> Failure {
+    if purpose == Purpose::Run {
+        return Failure::NothingToRun { object: name.to_string() };
+    }
     let spec = &plan.object.spec;
     let describe = |load: &LoadProgram| {
         let program = spec.program(load.program).map_or("?", |p| &p.name);

@@ -3,7 +3,9 @@
 mod args;
 mod commands;
 mod error;
+mod hexdump;
 mod job;
+mod packets;
 mod report;
 mod select;
 mod stay;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.verb {
         Some(Verb::Verify(args)) => commands::verify::run(args),
+        Some(Verb::Run(args)) => commands::run::run(args),
         Some(Verb::Status(args)) => commands::status::run(args),
         Some(Verb::Unload(args)) => commands::unload::run(args),
         Some(Verb::Trace) => commands::trace::run(),

@@ -171,6 +171,13 @@ pub(crate) fn show(
     for map in loaded.spec.maps.iter().filter(|map| map.pinning != Pinning::None) {
         writeln!(out, "{} asks to be pinned: it is not, pinning is not supported yet", map.name)?;
     }
+    slots(out, loaded)?;
+    let NamedId { name, id } = &report.program;
+    writeln!(out, "{name} (id {id}) is attached to {} in {} mode", report.interface, report.mode)
+}
+
+/// The slots of jump tables, a line each, and why they were filled.
+pub(crate) fn slots(out: &mut impl Write, loaded: &Loaded) -> io::Result<()> {
     for slot in &loaded.object.slots {
         let why = match (slot.fill.from, &loaded.inference) {
             (SlotSource::Inferred, Some(reason)) => format!("inferred: {reason}"),
@@ -181,8 +188,7 @@ pub(crate) fn show(
         let id = slot.id.map(|id| format!(" (id {id})")).unwrap_or_default();
         writeln!(out, "{}[{}] = {}{id}, {why}", slot.map, slot.fill.key, slot.value)?;
     }
-    let NamedId { name, id } = &report.program;
-    writeln!(out, "{name} (id {id}) is attached to {} in {} mode", report.interface, report.mode)
+    Ok(())
 }
 
 /// A table without lines.

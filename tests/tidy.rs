@@ -24,14 +24,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tail_calls", &["bytes", "insn", "link", "spec", "uapi"]),
     ("plan", &["btf", "bytes", "features", "link", "spec", "uapi"]),
     ("sys", &["btf", "bytes", "externs", "features", "insn", "trace", "uapi"]),
-    ("load", &["btf", "externs", "features", "insn", "link", "plan", "spec", "sys", "uapi"]),
+    (
+        "load",
+        &["btf", "bytes", "externs", "features", "insn", "link", "plan", "spec", "sys", "trace", "uapi"],
+    ),
     ("error", &["load", "spec", "sys"]),
+    ("object", &["btf", "bytes", "error", "plan", "spec", "uapi"]),
+    ("loader", &["error", "features", "link", "load", "object", "plan", "spec", "sys", "uapi"]),
     ("file", &["error"]),
     ("bpf_load", &["error", "link", "load", "plan", "spec", "sys", "uapi"]),
 ];
 
 /// Rooms below the kernel line. All others are `no_std`.
-const BELOW_THE_LINE: &[&str] = &["sys", "load", "error", "file", "bpf_load"];
+const BELOW_THE_LINE: &[&str] = &["sys", "load", "error", "object", "loader", "file", "bpf_load"];
 
 /// The files where `unsafe` may stand.
 const MAY_BE_UNSAFE: &[&str] = &[

@@ -33,6 +33,28 @@ pub enum Error {
     /// The object cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The object has nothing of this name.
+    #[error("it has no {what} {name:?}; {there_are}")]
+    NotInObject {
+        /// `"map"`, `"program"`, `"global variable"` or `"data section"`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What it has.
+        there_are: String,
+    },
+    /// Contents that do not fit a global variable or a section of them.
+    #[error("{what} {name:?} has {expected} bytes, and {given} were given")]
+    DataSize {
+        /// `"global variable"` or `"data section"`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Its **bytes**.
+        expected: usize,
+        /// **Bytes** that were given.
+        given: usize,
+    },
     /// Trace output cannot be shown.
     #[error(transparent)]
     Trace(#[from] TraceError),

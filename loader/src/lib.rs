@@ -14,16 +14,31 @@
 //!   load::execute  -> LoadedObject  descriptors
 //! ```
 //!
-//! The short way is [`load_bpf_file`](bpf_load::load_bpf_file):
+//! The short way is [`Object`] and [`Loader`]: open, look, change, load, and then talk to maps and programs by name.
 //!
 //! ```no_run
-//! use rxdp_loader::bpf_load::load_bpf_file;
+//! use rxdp_loader::load::Input;
+//! use rxdp_loader::sys::Linux;
+//! use rxdp_loader::uapi::UpdateFlags;
+//! use rxdp_loader::{Loader, Object};
 //!
-//! let bpf = load_bpf_file("tail_kern.o")?;
-//! let id = bpf.jmp_table_add_prog(0, 78, 1)?;
-//! println!("jmp_table1[78] holds program id {id}");
+//! let mut object = Object::open("firewall.o")?;
+//! object.set_max_entries("blocked", 4096)?;
+//! object.set_global("verdict", &1u32.to_ne_bytes())?;
+//!
+//! let loaded = Loader::new().load(object)?;
+//! let (Some(blocked), Some(filter)) = (loaded.map("blocked"), loaded.program("xdp_filter")) else {
+//!     panic!("Loader::load loads all or nothing");
+//! };
+//! blocked.entries(&Linux)?.update(&[192, 0, 2, 1], &[1], UpdateFlags::empty())?;
+//! let run = filter.test_run(&Linux, &Input::packet(&[0; 64]))?;
+//! println!("returned {} after {} ns", run.retval, run.duration);
+//! // `filter.fd` is what rxdp-netlink attaches to an interface.
 //! # Ok::<(), rxdp_loader::error::Error>(())
 //! ```
+//!
+//! Programs ported from the kernel's samples find [`load_bpf_file`](bpf_load::load_bpf_file), `map_fd[]` and `prog_fd[]`
+//! in [`bpf_load`].
 //!
 //! # Features
 //! `kernel` (default): everything below the line, on Linux.
@@ -55,8 +70,16 @@ mod file;
 #[cfg(feature = "kernel")]
 pub mod load;
 #[cfg(feature = "kernel")]
+mod loader;
+#[cfg(feature = "kernel")]
+mod object;
+#[cfg(feature = "kernel")]
 pub mod sys;
 
+#[cfg(feature = "kernel")]
+pub use crate::loader::Loader;
+#[cfg(feature = "kernel")]
+pub use crate::object::Object;
 #[cfg(feature = "kernel")]
 pub use file::{object_name, read_file};
 

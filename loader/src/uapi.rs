@@ -200,6 +200,16 @@ kernel_numbers! {
     TRACE_FSESSION_MULTI = 61, "trace_fsession_multi", "7.0 or later";
 }
 
+kernel_numbers! {
+    /// What an XDP program says is to become of a packet. Source: `enum xdp_action`.
+    XdpAction, "XDP action";
+    ABORTED = 0, "XDP_ABORTED", "4.8";
+    DROP = 1, "XDP_DROP", "4.8";
+    PASS = 2, "XDP_PASS", "4.8";
+    TX = 3, "XDP_TX", "4.8";
+    REDIRECT = 4, "XDP_REDIRECT", "4.14";
+}
+
 bitflags::bitflags! {
     /// Flags of `BPF_MAP_CREATE`. Bits that have no name here are kept.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -21,8 +21,8 @@ pub(crate) fn run(args: &Attach) -> Result<(), Failure> {
 async fn job(args: &Attach) -> Result<(), Failure> {
     let object = args.object().display().to_string();
     let machine = host::machine();
-    let linked = job::read(args.object(), &args.reading, &machine)?;
-    let wishes = job::wishes(&linked, &object, args)?;
+    let linked = job::read(args.object(), &args.choices.reading, &machine)?;
+    let wishes = job::wishes(&linked, &object, &args.choices)?;
     let mut signals = Signals::new()?;
     let netlink = Handle::connect()?;
     let link = netlink.link_by_name(args.interface()).await?;

@@ -4,6 +4,7 @@ use crate::externs::KconfigError;
 use crate::features::KernelVersion;
 use crate::plan::PlanError;
 use crate::sys::{Errno, Log};
+use crate::trace::hex;
 use crate::uapi::{MapType, ProgType};
 
 /// Why an object could not be loaded.
@@ -98,6 +99,68 @@ pub enum LoadError {
         /// The id that stands there.
         found: u32,
     },
+    /// The kernel did not run a program.
+    #[error("program {program:?} (type {ty}): BPF_PROG_TEST_RUN with {packet} bytes of packet and {context} bytes of context failed: {errno}{}", why_not_run(*.errno, *.packet))]
+    TestRun {
+        /// The program.
+        program: String,
+        /// Its type.
+        ty: ProgType,
+        /// Bytes of the packet.
+        packet: usize,
+        /// Bytes of the context.
+        context: usize,
+        /// Why.
+        errno: Errno,
+    },
+    /// The kernel did not look up, change or walk entries of a map.
+    #[error("map {map:?}{}: {command} failed: {errno}{}", of_key(key), why_no_entry(*.errno))]
+    Entry {
+        /// The map.
+        map: String,
+        /// The command of bpf(2).
+        command: &'static str,
+        /// The key; empty if it is about none.
+        key: Vec<u8>,
+        /// Why.
+        errno: Errno,
+    },
+    /// A key or value of the wrong size: the kernel would read or write beyond it.
+    #[error("map {map:?}: a {what} of {given} bytes was given, it takes {expected}")]
+    EntrySize {
+        /// The map.
+        map: String,
+        /// `"key"` or `"value"`.
+        what: &'static str,
+        /// Bytes that were given.
+        given: usize,
+        /// Bytes that the map takes.
+        expected: usize,
+    },
+    /// A map with one value a CPU was used as if it had one, or the other way round, or with values for other CPUs.
+    #[error("map {map:?} is a {ty}: {why}")]
+    PerCpu {
+        /// The map.
+        map: String,
+        /// Its type.
+        ty: MapType,
+        /// What is wrong.
+        why: String,
+    },
+    /// An open map does not fit the object's map that it is to replace.
+    #[error(
+        "map {map:?}: the open map to be used in its place has {field} {found}, the object needs {expected}"
+    )]
+    Reuse {
+        /// The object's map.
+        map: String,
+        /// What differs: `type`, `key size` or `value size`.
+        field: &'static str,
+        /// What the open map has.
+        found: String,
+        /// What the object's map has.
+        expected: String,
+    },
     /// The kernel did not say what something is.
     #[error("{what}: {command} failed: {errno}")]
     Info {
@@ -109,6 +172,9 @@ pub enum LoadError {
         errno: Errno,
     },
 }
+
+/// **Bytes** of an Ethernet header, the least that a packet has. Source: `ETH_HLEN`.
+pub const ETHERNET_HEADER: usize = 14;
 
 /// Whose fault an error is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,10 +194,17 @@ impl LoadError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Plan(PlanError::Unsupported { .. }) => Blame::OldKernel,
-            Self::Plan(_) | Self::Kconfig(_) => Blame::Object,
+            Self::TestRun { errno: Errno::ENOTSUPP, .. } => Blame::OldKernel,
+            Self::Plan(_)
+            | Self::Kconfig(_)
+            | Self::EntrySize { .. }
+            | Self::PerCpu { .. }
+            | Self::Reuse { .. } => Blame::Object,
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
             | Self::Slot { errno, .. }
+            | Self::TestRun { errno, .. }
+            | Self::Entry { errno, .. }
             | Self::Info { errno, .. } => of_errno(*errno),
             // With a log it is the verifier that forbids something, not the caller who may not ask.
             Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),
@@ -158,11 +231,16 @@ impl LoadError {
             | Self::MapData { errno, .. }
             | Self::ProgLoad { errno, .. }
             | Self::Slot { errno, .. }
+            | Self::TestRun { errno, .. }
+            | Self::Entry { errno, .. }
             | Self::Info { errno, .. } => Some(*errno),
             Self::Plan(_)
             | Self::Kconfig(_)
             | Self::MapMissing { .. }
             | Self::NotInPlan { .. }
+            | Self::EntrySize { .. }
+            | Self::PerCpu { .. }
+            | Self::Reuse { .. }
             | Self::SlotReadBack { .. } => None,
         }
     }
@@ -170,6 +248,33 @@ impl LoadError {
 
 fn of_errno(errno: Errno) -> Blame {
     if errno == Errno::EPERM { Blame::Privilege } else { Blame::Kernel }
+}
+
+/// What the kernel says with these numbers when it runs a program. Source: `net/bpf/test_run.c`.
+fn why_not_run(errno: Errno, packet: usize) -> &'static str {
+    match errno {
+        Errno::ENOTSUPP => "; the kernel cannot run programs of this type by hand",
+        Errno::EINVAL if packet > 0 && packet < ETHERNET_HEADER => "; a packet has at least 14 bytes",
+        Errno::EINVAL => {
+            "; it runs no programs of devmaps and cpumaps, and takes no packet or context that does not fit the type"
+        }
+        Errno::ENOSPC => "; the program made the packet larger than there was room for",
+        Errno::EINTR => "; a signal ended the run",
+        _ => "",
+    }
+}
+
+fn why_no_entry(errno: Errno) -> &'static str {
+    match errno {
+        Errno::E2BIG => " (the map is full, or the key beyond its end)",
+        Errno::EEXIST => " (the key is there already)",
+        Errno::ENOENT => " (the key is not there)",
+        _ => "",
+    }
+}
+
+fn of_key(key: &[u8]) -> String {
+    if key.is_empty() { String::new() } else { format!(", key {}", hex(key)) }
 }
 
 /// What to do about an errno, and what it hides: `EINVAL` without a word is what an old kernel says to a type that it

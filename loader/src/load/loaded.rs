@@ -5,8 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::LoadError;
 use crate::plan::FillSlot;
 use crate::spec::{MapId, ProgId};
-use crate::sys::{Handle, Kernel, MapInfo, Mapping, ProgInfo};
+use crate::sys::{Handle, Kernel, MapInfo, Mapping, ProgInfo, TestRun, TestRunReply};
 use crate::uapi::{AttachType, MapType, ProgType};
+
+/// How much longer than before a packet may be after a run, in **bytes**: no program makes a longer one.
+const GROWTH: usize = 64 << 10;
 
 /// A loaded object. Dropping it closes its descriptors; what is attached or pinned stays.
 #[derive(Debug)]
@@ -75,6 +78,16 @@ impl LoadedObject {
         self.programs.iter().find(|program| program.name == name)
     }
 
+    /// Takes the map of this name out, with its descriptor; the others stay.
+    pub fn take_map(&mut self, name: &str) -> Option<LoadedMap> {
+        self.maps.iter().position(|map| map.name == name).map(|at| self.maps.remove(at))
+    }
+
+    /// Takes the program of this name out, with its descriptor; the others stay.
+    pub fn take_program(&mut self, name: &str) -> Option<LoadedProgram> {
+        self.programs.iter().position(|program| program.name == name).map(|at| self.programs.remove(at))
+    }
+
     /// The program with this number, if it was loaded.
     pub fn program_by_id(&self, id: ProgId) -> Option<&LoadedProgram> {
         self.programs.iter().find(|program| program.id == id)
@@ -110,6 +123,51 @@ impl LoadedProgram {
     pub fn info(&self, kernel: &impl Kernel) -> Result<ProgInfo, LoadError> {
         let failed = |errno| info_failed("program", &self.name, errno);
         kernel.prog_info(self.handle()).map_err(failed)
+    }
+}
+
+/// What a program is run on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Input<'a> {
+    /// The packet, from its Ethernet header on: at least 14 **bytes**. Empty for types that take none, such as
+    /// `raw_tracepoint` and `syscall`.
+    pub packet: &'a [u8],
+    /// The context: the structure that the program gets as its argument. Empty for one that the kernel makes up.
+    pub context: &'a [u8],
+    /// Room for the context as the program leaves it, in **bytes**; 0 if nobody wants to see it.
+    pub context_room: usize,
+    /// How often to run it; 0 counts as once. Types that take no packet take only 0.
+    pub repeat: u32,
+}
+
+impl<'a> Input<'a> {
+    /// This packet, once.
+    pub fn packet(packet: &'a [u8]) -> Self {
+        Self { packet, ..Self::default() }
+    }
+}
+
+impl LoadedProgram {
+    /// Runs it on a packet or a context, in this process; no interface sees anything of it.
+    ///
+    /// A signal ends a long run with `EINTR`; see [`Kernel::prog_test_run`].
+    ///
+    /// Source: `BPF_PROG_TEST_RUN`. Since: Linux 4.12.
+    ///
+    /// # Errors
+    /// [`LoadError::TestRun`] with the errno.
+    pub fn test_run(&self, kernel: &impl Kernel, input: &Input<'_>) -> Result<TestRunReply, LoadError> {
+        let Input { packet, context, context_room, repeat } = *input;
+        let data_room = if packet.is_empty() { 0 } else { packet.len().saturating_add(GROWTH) };
+        let program = self.handle();
+        let request = TestRun { program, data: packet, data_room, context, context_room, repeat };
+        kernel.prog_test_run(&request).map_err(|errno| LoadError::TestRun {
+            program: self.name.clone(),
+            ty: self.ty,
+            packet: packet.len(),
+            context: context.len(),
+            errno,
+        })
     }
 }
 

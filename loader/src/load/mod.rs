@@ -3,6 +3,7 @@
 //! It makes the calls of a [`LoadPlan`] in order and owns what comes back. If a call fails, everything that was made
 //! before is closed again. Nothing is decided here that the plan has not written down.
 
+mod entries;
 mod error;
 mod loaded;
 mod session;
@@ -18,8 +19,9 @@ use crate::plan::LoadPlan;
 use crate::spec::{MapId, ObjectSpec};
 use crate::sys::{Kernel, host};
 
-pub use error::{Blame, LoadError};
-pub use loaded::{FilledSlot, LoadedMap, LoadedObject, LoadedProgram};
+pub use entries::Entries;
+pub use error::{Blame, ETHERNET_HEADER, LoadError};
+pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
 use session::Session;

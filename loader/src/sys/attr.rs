@@ -60,6 +60,18 @@ attr! {
 }
 
 attr! {
+    /// `BPF_MAP_DELETE_ELEM`.
+    MapDelete = 3, 16 { map_fd: u32, reserved: u32, key: u64, }
+    key @ 8
+}
+
+attr! {
+    /// `BPF_MAP_GET_NEXT_KEY`.
+    MapNextKey = 4, 24 { map_fd: u32, reserved: u32, key: u64, next_key: u64, }
+    key @ 8 next_key @ 16
+}
+
+attr! {
     /// `BPF_MAP_FREEZE`.
     MapFreeze = 22, 4 { map_fd: u32, }
 }
@@ -74,6 +86,15 @@ attr! {
         fd_array: u64, core_relos: u64, core_relo_rec_size: u32, log_true_size: u32,
     }
     log_buf @ 32 prog_name @ 48 expected_attach_type @ 68 func_info @ 80 line_info @ 96 fd_array @ 120 log_true_size @ 140
+}
+
+attr! {
+    /// `BPF_PROG_TEST_RUN`.
+    TestRun = 10, 64 {
+        prog_fd: u32, retval: u32, data_size_in: u32, data_size_out: u32, data_in: u64, data_out: u64, repeat: u32,
+        duration: u32, ctx_size_in: u32, ctx_size_out: u32, ctx_in: u64, ctx_out: u64,
+    }
+    data_in @ 16 data_out @ 24 duration @ 36 ctx_size_in @ 40 ctx_out @ 56
 }
 
 attr! {

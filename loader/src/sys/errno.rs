@@ -37,7 +37,7 @@ const NAMES: &[(i32, &str)] = &[
     (libc::EOPNOTSUPP, "EOPNOTSUPP"),
     (libc::ETIMEDOUT, "ETIMEDOUT"),
     (libc::EKEYREJECTED, "EKEYREJECTED"),
-    (524, "ENOTSUPP"),
+    (Errno::ENOTSUPP.0, "ENOTSUPP"),
 ];
 
 impl Errno {
@@ -57,6 +57,12 @@ impl Errno {
     pub const E2BIG: Self = Self(libc::E2BIG);
     /// `ENOMEM`.
     pub const ENOMEM: Self = Self(libc::ENOMEM);
+    /// `EINTR`: a signal came.
+    pub const EINTR: Self = Self(libc::EINTR);
+    /// `EEXIST`: it is there already.
+    pub const EEXIST: Self = Self(libc::EEXIST);
+    /// `ENOTSUPP`: the kernel's own "not supported".
+    pub const ENOTSUPP: Self = Self(524);
 
     /// The errno of the call that failed last in this thread.
     pub fn last() -> Self {

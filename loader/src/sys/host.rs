@@ -26,11 +26,15 @@ pub fn kernel_version() -> Option<KernelVersion> {
     KernelVersion::parse(release.trim())
 }
 
-/// CPUs that may ever be there: the values of a per-CPU map. Source: `/sys/devices/system/cpu/possible`.
+/// CPUs that may ever be there: the values of a per-CPU map. Without [`listed_cpus`], those that are there now.
 pub fn possible_cpus() -> u32 {
-    let listed =
-        fs::read_to_string("/sys/devices/system/cpu/possible").ok().and_then(|list| count(list.trim()));
-    listed.unwrap_or_else(|| available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)))
+    listed_cpus()
+        .unwrap_or_else(|| available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)))
+}
+
+/// CPUs that may ever be there, as the kernel lists them. Source: `/sys/devices/system/cpu/possible`.
+pub fn listed_cpus() -> Option<u32> {
+    count(fs::read_to_string("/sys/devices/system/cpu/possible").ok()?.trim())
 }
 
 /// What an object's externs need to know of this machine. What cannot be read counts as not there.

@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use super::attr::{self, Attr, InfoStruct};
 use super::{
     BtfLoad, Errno, Handle, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, Mapping,
-    ProgInfo, ProgLoad, Reply,
+    ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
 };
 use crate::bytes::{unsigned, until_nul};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
@@ -78,7 +78,7 @@ impl Kernel for Linux {
             map_fd: raw(map),
             reserved: 0,
             key: address(key),
-            value: value.as_mut_ptr() as u64,
+            value: room(&mut value),
             flags: 0,
         };
         bpf(&mut attr)?;
@@ -88,6 +88,22 @@ impl Kernel for Linux {
     fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
         let value = self.map_lookup(map, &key.to_ne_bytes(), 4)?;
         value.try_into().map(u32::from_ne_bytes).map_err(|_wrong_length| Errno::EINVAL)
+    }
+
+    fn map_delete(&self, map: Handle<'_>, key: &[u8]) -> Result<(), Errno> {
+        bpf(&mut attr::MapDelete { map_fd: raw(map), reserved: 0, key: address(key) }).map(drop)
+    }
+
+    fn map_next_key(&self, map: Handle<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
+        let mut next = vec![0; key_size];
+        let mut attr = attr::MapNextKey {
+            map_fd: raw(map),
+            reserved: 0,
+            key: after.map_or(0, address),
+            next_key: room(&mut next),
+        };
+        bpf(&mut attr)?;
+        Ok(next)
     }
 
     fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
@@ -128,6 +144,30 @@ impl Kernel for Linux {
         };
         let fd = bpf_fd(&mut attr);
         Reply { log: log.take(&fd), fd }
+    }
+
+    fn prog_test_run(&self, request: &TestRun<'_>) -> Result<TestRunReply, Errno> {
+        let (mut data, mut context) = (vec![0; request.data_room], vec![0; request.context_room]);
+        // The kernel writes into the given context of a syscall program, so it gets one of its own.
+        let mut given = request.context.to_vec();
+        let mut attr = attr::TestRun {
+            prog_fd: raw(request.program),
+            data_size_in: len32(request.data),
+            data_size_out: len32(&data),
+            data_in: address(request.data),
+            data_out: room(&mut data),
+            repeat: request.repeat,
+            ctx_size_in: len32(&given),
+            ctx_size_out: len32(&context),
+            ctx_in: room(&mut given),
+            ctx_out: room(&mut context),
+            ..attr::TestRun::default()
+        };
+        bpf(&mut attr)?;
+        data.truncate(crate::bytes::to_usize(attr.data_size_out));
+        context.truncate(crate::bytes::to_usize(attr.ctx_size_out));
+        let context = if request.context_room > 0 { context } else { given };
+        Ok(TestRunReply { retval: attr.retval, duration: attr.duration, data, context })
     }
 
     fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
@@ -241,6 +281,11 @@ fn address<T>(slice: &[T]) -> u64 {
     if slice.is_empty() { 0 } else { slice.as_ptr() as u64 }
 }
 
+/// Where the kernel is to write; 0, which means "nowhere", without room.
+fn room(buffer: &mut [u8]) -> u64 {
+    if buffer.is_empty() { 0 } else { buffer.as_mut_ptr() as u64 }
+}
+
 fn len32<T>(slice: &[T]) -> u32 {
     u32::try_from(slice.len()).unwrap_or(u32::MAX)
 }
@@ -268,7 +313,7 @@ impl LogBuffer {
     }
 
     fn address(&mut self) -> u64 {
-        if self.0.is_empty() { 0 } else { self.0.as_mut_ptr() as u64 }
+        room(&mut self.0)
     }
 
     fn size(&self) -> u32 {

@@ -7,6 +7,7 @@
 //! Source: `include/uapi/linux/bpf.h`, bpf(2).
 
 mod attr;
+mod dry_run;
 mod errno;
 pub mod host;
 mod linux;
@@ -22,10 +23,11 @@ use crate::btf::TypeId;
 use crate::insn::{Insn, InsnIdx};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlags};
 
+pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
 pub use mmap::Mapping;
-pub use script::{Difference, DryRun, Recorder, Replay};
+pub use script::{Difference, Recorder, Replay};
 
 /// A kernel that can be asked.
 ///
@@ -59,6 +61,19 @@ pub trait Kernel: Sync {
     /// The errno; `ENOENT` if the slot is empty.
     fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno>;
 
+    /// `BPF_MAP_DELETE_ELEM`. Since: Linux 3.18.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` if the key is not there, `EINVAL` for arrays, whose keys always are.
+    fn map_delete(&self, map: Handle<'_>, key: &[u8]) -> Result<(), Errno>;
+
+    /// `BPF_MAP_GET_NEXT_KEY`: the key behind `after`, `key_size` **bytes** of it; the first one for `None`, and for a
+    /// key that is not there. Since: Linux 3.18; the first one since 4.12.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` behind the last key.
+    fn map_next_key(&self, map: Handle<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno>;
+
     /// `BPF_MAP_FREEZE`. Since: Linux 5.2.
     ///
     /// # Errors
@@ -73,6 +88,18 @@ pub trait Kernel: Sync {
 
     /// `BPF_PROG_LOAD`. Since: Linux 3.18.
     fn prog_load(&self, request: &ProgLoad<'_>) -> Reply;
+
+    /// `BPF_PROG_TEST_RUN`: runs a program on a packet or on a context, in this process. Since: Linux 4.12; contexts
+    /// since 5.2.
+    ///
+    /// A signal ends a long run with `EINTR`. The call is not repeated, nor does libbpf: whoever sent the signal wants
+    /// the run to end, and another one would start from its beginning.
+    ///
+    /// # Errors
+    /// The errno. `ENOTSUPP`: programs of this type cannot be run. `ENOSPC`: the packet grew beyond
+    /// [`TestRun::data_room`]. `EINVAL`: the type takes no packet, no context or no repetition, or the packet is shorter
+    /// than the 14 bytes of an Ethernet header.
+    fn prog_test_run(&self, request: &TestRun<'_>) -> Result<TestRunReply, Errno>;
 
     /// `BPF_OBJ_GET_INFO_BY_FD` of a map. Since: Linux 4.13.
     ///
@@ -242,6 +269,37 @@ pub struct ProgTypes<'a> {
     pub funcs: &'a [[u32; 2]],
     /// Records of `struct bpf_line_info`: slot, file, text, number and column.
     pub lines: &'a [[u32; 4]],
+}
+
+/// Arguments of [`Kernel::prog_test_run`].
+#[derive(Clone, Copy, Debug)]
+pub struct TestRun<'a> {
+    /// The program.
+    pub program: Handle<'a>,
+    /// The packet, from its Ethernet header on; empty for types that take none.
+    pub data: &'a [u8],
+    /// Room for the packet as the program leaves it, in **bytes**; 0 if nobody wants to see it.
+    pub data_room: usize,
+    /// The context, such as a `struct __sk_buff` or the arguments of a tracepoint; empty for none.
+    pub context: &'a [u8],
+    /// Room for the context as the program leaves it, in **bytes**; 0 if nobody wants to see it.
+    pub context_room: usize,
+    /// How often to run it; 0 counts as once. Types that take no packet take only 0.
+    pub repeat: u32,
+}
+
+/// The answer to [`Kernel::prog_test_run`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TestRunReply {
+    /// What the program returned the last time.
+    pub retval: u32,
+    /// How long a run took, in **nanoseconds**, on average over all.
+    pub duration: u32,
+    /// The packet as the program left it, after all runs.
+    pub data: Vec<u8>,
+    /// The context as the program left it. Without [`TestRun::context_room`] it is the one that was given, which only
+    /// `BPF_PROG_TYPE_SYSCALL` changes.
+    pub context: Vec<u8>,
 }
 
 /// What the kernel says about a map.

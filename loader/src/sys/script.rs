@@ -1,4 +1,4 @@
-//! Kernels that are none: one writes down what the real one is asked, one plays that back, one says yes.
+//! Kernels that are none: one writes down what the real one is asked, one plays that back.
 //!
 //! Descriptors they hand out are real (`/dev/null`), so that an `OwnedFd` is never lied to.
 
@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::text::{Text, about};
 use super::{
     BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, Mapping, ProgInfo, ProgLoad, Reply,
+    TestRun, TestRunReply,
 };
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
 use crate::uapi::{MapFlags, MapType, ProgType};
@@ -100,6 +101,18 @@ impl<K: Kernel> Kernel for Recorder<K> {
         result
     }
 
+    fn map_delete(&self, map: Handle<'_>, key: &[u8]) -> Result<(), Errno> {
+        let result = self.kernel.map_delete(map, key);
+        self.note_result(delete(map, key), &result, |()| String::new());
+        result
+    }
+
+    fn map_next_key(&self, map: Handle<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
+        let result = self.kernel.map_next_key(map, after, key_size);
+        self.note_result(next_key(map, after), &result, |key| format!(" key={}", hex(key)));
+        result
+    }
+
     fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
         let result = self.kernel.map_freeze(map);
         self.note_result(about("MAP_FREEZE", map), &result, |()| String::new());
@@ -116,6 +129,16 @@ impl<K: Kernel> Kernel for Recorder<K> {
         let reply = self.kernel.prog_load(request);
         self.note_reply(request.text(), &reply);
         reply
+    }
+
+    fn prog_test_run(&self, request: &TestRun<'_>) -> Result<TestRunReply, Errno> {
+        let result = self.kernel.prog_test_run(request);
+        // Not how long it took: that differs from run to run.
+        self.note_result(request.text(), &result, |reply| {
+            let TestRunReply { retval, data, context, .. } = reply;
+            format!(" retval={retval} data={} context={}", hex(data), hex(context))
+        });
+        result
     }
 
     fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
@@ -248,6 +271,11 @@ fn number(call: &Call, key: &str) -> u32 {
     call.field(key).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
+/// Bytes of a recorded reply.
+fn bytes(call: &Call, key: &str) -> Result<Vec<u8>, Errno> {
+    call.field(key).and_then(unhex).ok_or(Errno::EINVAL)
+}
+
 impl Kernel for Replay {
     fn btf_load(&self, request: &BtfLoad<'_>) -> Reply {
         self.reply(request.text())
@@ -263,11 +291,24 @@ impl Kernel for Replay {
 
     fn map_lookup(&self, map: Handle<'_>, key: &[u8], _value_size: usize) -> Result<Vec<u8>, Errno> {
         let call = self.outcome(format!("{} key={}", about("MAP_LOOKUP", map), hex(key)))?;
-        call.field("value").and_then(unhex).ok_or(Errno::EINVAL)
+        bytes(call, "value")
     }
 
     fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
         self.outcome(format!("{} key={key}", about("SLOT_ID", map))).map(|call| number(call, "id"))
+    }
+
+    fn map_delete(&self, map: Handle<'_>, key: &[u8]) -> Result<(), Errno> {
+        self.outcome(delete(map, key)).map(drop)
+    }
+
+    fn map_next_key(
+        &self,
+        map: Handle<'_>,
+        after: Option<&[u8]>,
+        _key_size: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        self.outcome(next_key(map, after)).and_then(|call| bytes(call, "key"))
     }
 
     fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
@@ -280,6 +321,16 @@ impl Kernel for Replay {
 
     fn prog_load(&self, request: &ProgLoad<'_>) -> Reply {
         self.reply(request.text())
+    }
+
+    fn prog_test_run(&self, request: &TestRun<'_>) -> Result<TestRunReply, Errno> {
+        let call = self.outcome(request.text())?;
+        Ok(TestRunReply {
+            retval: number(call, "retval"),
+            duration: 0,
+            data: bytes(call, "data")?,
+            context: bytes(call, "context")?,
+        })
     }
 
     fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
@@ -319,143 +370,24 @@ impl Kernel for Replay {
     }
 }
 
-/// Says yes to everything, without privilege: shows which calls a plan makes. One call can be made to fail.
-///
-/// Wrapped in a [`Recorder`] it gives the text of those calls.
-#[derive(Debug, Default)]
-pub struct DryRun {
-    /// The call to fail, from 0, and how.
-    fail: Option<(usize, Errno)>,
-    state: Mutex<Invented>,
-}
-
-#[derive(Debug, Default)]
-struct Invented {
-    calls: usize,
-    /// Ids by name, so that what is asked twice is answered alike.
-    ids: BTreeMap<String, u32>,
-    /// Names of what stands in slots, by map and key.
-    slots: BTreeMap<(String, Vec<u8>), String>,
-}
-
-impl DryRun {
-    /// A kernel that says yes.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A kernel whose call number `call`, from 0, fails.
-    pub fn failing(call: usize, errno: Errno) -> Self {
-        Self { fail: Some((call, errno)), state: Mutex::default() }
-    }
-
-    /// Calls so far.
-    pub fn calls(&self) -> usize {
-        lock(&self.state).calls
-    }
-
-    fn call(&self) -> Result<MutexGuard<'_, Invented>, Errno> {
-        let mut state = lock(&self.state);
-        let this = state.calls;
-        state.calls = this.saturating_add(1);
-        match self.fail {
-            Some((call, errno)) if call == this => Err(errno),
-            _ => Ok(state),
-        }
-    }
-
-    fn id(state: &mut Invented, name: &str) -> u32 {
-        let next = u32::try_from(state.ids.len()).unwrap_or(u32::MAX).saturating_add(1);
-        *state.ids.entry(name.to_string()).or_insert(next)
-    }
-}
-
-impl Kernel for DryRun {
-    fn btf_load(&self, _request: &BtfLoad<'_>) -> Reply {
-        Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
-    }
-
-    fn map_create(&self, _request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
-        self.call().and_then(|_| null())
-    }
-
-    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
-        let mut state = self.call()?;
-        if let super::MapValue::Handle(handle) = request.value {
-            state.slots.insert((request.map.name.to_string(), request.key.to_vec()), handle.name.to_string());
-        }
-        Ok(())
-    }
-
-    fn map_lookup(&self, _map: Handle<'_>, _key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
-        self.call().map(|_| vec![0; value_size])
-    }
-
-    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
-        let mut state = self.call()?;
-        let key = (map.name.to_string(), key.to_ne_bytes().to_vec());
-        let name = state.slots.get(&key).cloned().ok_or(Errno::ENOENT)?;
-        Ok(Self::id(&mut state, &name))
-    }
-
-    fn map_freeze(&self, _map: Handle<'_>) -> Result<(), Errno> {
-        self.call().map(drop)
-    }
-
-    fn map_memory(&self, _map: Handle<'_>, _address: u64, len: usize) -> Result<Mapping, Errno> {
-        self.call().and_then(|_| Mapping::anonymous(len))
-    }
-
-    fn prog_load(&self, _request: &ProgLoad<'_>) -> Reply {
-        Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
-    }
-
-    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
-        let mut state = self.call()?;
-        Ok(MapInfo {
-            id: Self::id(&mut state, map.name),
-            name: map.name.to_string(),
-            ty: MapType::UNSPEC,
-            key_size: 0,
-            value_size: 0,
-            max_entries: 0,
-            flags: MapFlags::empty(),
-        })
-    }
-
-    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
-        let mut state = self.call()?;
-        Ok(ProgInfo {
-            id: Self::id(&mut state, program.name),
-            name: program.name.to_string(),
-            ty: ProgType::UNSPEC,
-            tag: [0; 8],
-            load_time: 0,
-            uid: 0,
-            verified_insns: 0,
-            map_ids: Vec::new(),
-        })
-    }
-
-    fn map_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {
-        self.call().and_then(|_| null())
-    }
-
-    fn prog_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {
-        self.call().and_then(|_| null())
-    }
-}
-
 fn memory(map: Handle<'_>, address: u64, len: usize) -> String {
     format!("{} address={address:#x} len={len}", about("MAP_MEMORY", map))
 }
 
+fn delete(map: Handle<'_>, key: &[u8]) -> String {
+    format!("{} key={}", about("MAP_DELETE", map), hex(key))
+}
+
+fn next_key(map: Handle<'_>, after: Option<&[u8]>) -> String {
+    format!("{} after={}", about("MAP_NEXT_KEY", map), after.map_or("none".to_string(), hex))
+}
+
 /// A descriptor that is real and does nothing.
-fn null() -> Result<OwnedFd, Errno> {
+pub(super) fn null() -> Result<OwnedFd, Errno> {
     File::open("/dev/null").map(OwnedFd::from).map_err(|error| Errno::from_io(&error))
 }
 
 /// A thread that panicked in the middle of noting a call has noted it or not; both are fine to read.
-fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

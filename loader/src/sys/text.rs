@@ -1,6 +1,6 @@
 //! Requests as one line of text: what a recording shows, and what a replay compares.
 
-use super::{BtfLoad, Handle, LogRequest, MapCreate, MapUpdate, MapValue, ProgLoad};
+use super::{BtfLoad, Handle, LogRequest, MapCreate, MapUpdate, MapValue, ProgLoad, TestRun};
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
 
@@ -79,6 +79,16 @@ impl Text for ProgLoad<'_> {
             text += &format!(" funcs={} lines={count} lines_fingerprint={print:016x}", funcs.join(","));
         }
         text + &log(self.log)
+    }
+}
+
+impl Text for TestRun<'_> {
+    fn text(&self) -> String {
+        let (program, data, context) = (word(self.program.name), hex(self.data), hex(self.context));
+        let (data_room, context_room, repeat) = (self.data_room, self.context_room, self.repeat);
+        format!(
+            "TEST_RUN {program} data={data} room={data_room} context={context} context_room={context_room} repeat={repeat}"
+        )
     }
 }
 

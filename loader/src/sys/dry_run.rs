@@ -1,0 +1,157 @@
+//! A kernel that says yes to everything, or to everything but one call.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard};
+
+use super::script::{lock, null};
+use super::{
+    BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, ProgInfo,
+    ProgLoad, Reply, TestRun, TestRunReply,
+};
+use crate::uapi::{MapFlags, MapType, ProgType};
+
+/// Says yes to everything, without privilege: shows which calls a plan makes. One call can be made to fail.
+///
+/// Wrapped in a [`Recorder`] it gives the text of those calls.
+#[derive(Debug, Default)]
+pub struct DryRun {
+    /// The call to fail, from 0, and how.
+    fail: Option<(usize, Errno)>,
+    state: Mutex<Invented>,
+}
+
+#[derive(Debug, Default)]
+struct Invented {
+    calls: usize,
+    /// Ids by name, so that what is asked twice is answered alike.
+    ids: BTreeMap<String, u32>,
+    /// Names of what stands in slots, by map and key.
+    slots: BTreeMap<(String, Vec<u8>), String>,
+}
+
+impl DryRun {
+    /// A kernel that says yes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A kernel whose call number `call`, from 0, fails.
+    pub fn failing(call: usize, errno: Errno) -> Self {
+        Self { fail: Some((call, errno)), state: Mutex::default() }
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> usize {
+        lock(&self.state).calls
+    }
+
+    fn call(&self) -> Result<MutexGuard<'_, Invented>, Errno> {
+        let mut state = lock(&self.state);
+        let this = state.calls;
+        state.calls = this.saturating_add(1);
+        match self.fail {
+            Some((call, errno)) if call == this => Err(errno),
+            _ => Ok(state),
+        }
+    }
+
+    fn id(state: &mut Invented, name: &str) -> u32 {
+        let next = u32::try_from(state.ids.len()).unwrap_or(u32::MAX).saturating_add(1);
+        *state.ids.entry(name.to_string()).or_insert(next)
+    }
+}
+
+impl Kernel for DryRun {
+    fn btf_load(&self, _request: &BtfLoad<'_>) -> Reply {
+        Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
+    }
+
+    fn map_create(&self, _request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+
+    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
+        let mut state = self.call()?;
+        if let MapValue::Handle(handle) = request.value {
+            state.slots.insert((request.map.name.to_string(), request.key.to_vec()), handle.name.to_string());
+        }
+        Ok(())
+    }
+
+    fn map_lookup(&self, _map: Handle<'_>, _key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+        self.call().map(|_| vec![0; value_size])
+    }
+
+    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
+        let mut state = self.call()?;
+        let key = (map.name.to_string(), key.to_ne_bytes().to_vec());
+        let name = state.slots.get(&key).cloned().ok_or(Errno::ENOENT)?;
+        Ok(Self::id(&mut state, &name))
+    }
+
+    fn map_delete(&self, _map: Handle<'_>, _key: &[u8]) -> Result<(), Errno> {
+        self.call().map(drop)
+    }
+
+    fn map_next_key(
+        &self,
+        _map: Handle<'_>,
+        _after: Option<&[u8]>,
+        _key_size: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        self.call().and(Err(Errno::ENOENT))
+    }
+
+    fn map_freeze(&self, _map: Handle<'_>) -> Result<(), Errno> {
+        self.call().map(drop)
+    }
+
+    fn map_memory(&self, _map: Handle<'_>, _address: u64, len: usize) -> Result<Mapping, Errno> {
+        self.call().and_then(|_| Mapping::anonymous(len))
+    }
+
+    fn prog_load(&self, _request: &ProgLoad<'_>) -> Reply {
+        Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
+    }
+
+    fn prog_test_run(&self, request: &TestRun<'_>) -> Result<TestRunReply, Errno> {
+        let (data, context) = (request.data.to_vec(), request.context.to_vec());
+        self.call().map(|_| TestRunReply { retval: 0, duration: 0, data, context })
+    }
+
+    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
+        let mut state = self.call()?;
+        Ok(MapInfo {
+            id: Self::id(&mut state, map.name),
+            name: map.name.to_string(),
+            ty: MapType::UNSPEC,
+            key_size: 0,
+            value_size: 0,
+            max_entries: 0,
+            flags: MapFlags::empty(),
+        })
+    }
+
+    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
+        let mut state = self.call()?;
+        Ok(ProgInfo {
+            id: Self::id(&mut state, program.name),
+            name: program.name.to_string(),
+            ty: ProgType::UNSPEC,
+            tag: [0; 8],
+            load_time: 0,
+            uid: 0,
+            verified_insns: 0,
+            map_ids: Vec::new(),
+        })
+    }
+
+    fn map_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+
+    fn prog_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+}
