@@ -1,12 +1,15 @@
 //! A load under way: one method a step, and what the steps have made so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::pins::Pins;
 use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy};
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
-use crate::plan::{CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, SlotValue, Step};
+use crate::plan::{
+    CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, Pin, PinTarget, PinnedMap, SlotSource, SlotValue, Step,
+};
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
     BtfLoad, Errno, Handle, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, ProgLoad,
@@ -17,9 +20,9 @@ use crate::uapi::UpdateFlags;
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
 const LOG_SIZES: &[u32] = &[64 << 10, 1 << 20, 16 << 20, 64 << 20];
 
-/// A load under way. Dropping it undoes everything: descriptors are all there is.
+/// A load under way. Dropping it undoes everything: descriptors and pins are all there is.
 #[derive(Debug)]
-pub(super) struct Session<'p, 'k, K> {
+pub(super) struct Session<'p, 'k, K: Kernel> {
     plan: &'p LoadPlan<'p>,
     kernel: &'k K,
     log: LogPolicy,
@@ -28,6 +31,9 @@ pub(super) struct Session<'p, 'k, K> {
     memory: BTreeMap<MapId, Mapping>,
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
     slots: Vec<FilledSlot>,
+    pins: Pins<'k, K>,
+    /// Maps that are not the object's own: they were pinned already.
+    reused: BTreeSet<MapId>,
 }
 
 impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
@@ -41,6 +47,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             memory: BTreeMap::new(),
             programs: BTreeMap::new(),
             slots: Vec::new(),
+            pins: Pins::new(kernel),
+            reused: BTreeSet::new(),
         }
     }
 
@@ -62,10 +70,14 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 let fd = self.load_program(load)?;
                 self.programs.insert(load.program, (load.clone(), fd));
             }
+            Step::FillSlot(fill) if self.holds_its_own(fill) => {}
             Step::FillSlot(fill) => {
                 let filled = self.fill_slot(fill)?;
                 self.slots.push(filled);
             }
+            Step::PinDir(dir) => self.pins.make_dir(dir)?,
+            Step::PinnedMap(pinned) => self.pinned_map(pinned)?,
+            Step::Pin(pin) => self.pin(pin)?,
         }
         Ok(())
     }
@@ -77,7 +89,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             MapSlot::Map(id) => {
                 let map = spec.map(id)?;
                 let memory = self.memory.remove(&id);
-                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory })
+                let reused = self.reused.contains(&id);
+                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, reused })
             }
             MapSlot::Template(_) | MapSlot::Copy(..) => None,
         });
@@ -86,7 +99,12 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             let (name, section) = (program.name.clone(), program.section.clone());
             Some(LoadedProgram { id, name, section, ty: load.ty, attach: load.attach, fd })
         });
-        LoadedObject { maps: maps.collect(), programs: programs.collect(), slots: self.slots }
+        LoadedObject {
+            maps: maps.collect(),
+            programs: programs.collect(),
+            slots: self.slots,
+            pins: self.pins.keep(),
+        }
     }
 
     /// The object.
@@ -274,6 +292,55 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         self.kernel.map_update(&request).map_err(failed)?;
         let id = self.read_back(fill, map, value)?;
         Ok(FilledSlot { fill: *fill, map: name(), value: wanted(), id })
+    }
+
+    /// A map that was pinned already keeps what it holds; only programs are this load's to put there, as libbpf has it.
+    fn holds_its_own(&self, fill: &FillSlot) -> bool {
+        let of_the_object = fill.from == SlotSource::Values && matches!(fill.value, SlotValue::Map(_));
+        of_the_object && self.reused.contains(&fill.map)
+    }
+
+    /// Takes what is pinned, or makes the map and pins it. Somebody may pin one in between, so it is looked for twice.
+    ///
+    /// Source: libbpf `bpf_object__create_maps`.
+    fn pinned_map(&mut self, pinned: &PinnedMap) -> Result<(), LoadError> {
+        let missing = || LoadError::NotInPlan { what: format!("what map {} looks like", pinned.map.0) };
+        let create = pinned.create().ok_or_else(missing)?;
+        for last in [false, true] {
+            if let Some(fd) = self.pins.open_map(create, &pinned.path)? {
+                self.maps.insert(MapSlot::Map(pinned.map), fd);
+                self.reused.insert(pinned.map);
+                return Ok(());
+            }
+            for step in &pinned.make {
+                self.step(step)?;
+            }
+            let map = self.maps.get(&MapSlot::Map(pinned.map)).ok_or_else(missing)?;
+            let handle = Handle { name: &create.name, fd: map.as_fd() };
+            match self.pins.pin(handle, &pinned.path, true) {
+                Err(LoadError::Pin { errno: Errno::EEXIST, .. }) if !last => {}
+                result => return result,
+            }
+            self.maps.remove(&MapSlot::Map(pinned.map));
+            self.memory.remove(&pinned.map);
+        }
+        Ok(())
+    }
+
+    fn pin(&mut self, pin: &Pin) -> Result<(), LoadError> {
+        let missing = |what| LoadError::NotInPlan { what: format!("{what} to pin as {}", pin.path) };
+        let spec = self.spec();
+        let handle = match pin.what {
+            PinTarget::Map(id) => {
+                let fd = self.maps.get(&MapSlot::Map(id)).ok_or_else(|| missing("a map"))?;
+                Handle { name: spec.map_name(id), fd: fd.as_fd() }
+            }
+            PinTarget::Program(id) => {
+                let (_, fd) = self.programs.get(&id).ok_or_else(|| missing("a program"))?;
+                Handle { name: spec.program(id).map_or("?", |program| &program.name), fd: fd.as_fd() }
+            }
+        };
+        self.pins.pin(handle, &pin.path, false)
     }
 
     /// The article's asserts: a slot holds the **id** of what was put there, though a descriptor was given.

@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::text::{Text, about};
+use super::pins::Pins;
+use super::text::{Text, about, path_word, pin_kind, pin_kind_of};
 use super::{
-    BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, Mapping, ProgInfo, ProgLoad, Reply,
+    Bpffs, BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, Mapping, PinKind, Pinned,
+    ProgInfo, ProgLoad, Reply,
 };
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
 use crate::uapi::{MapFlags, MapType, ProgType};
@@ -39,7 +42,8 @@ impl<K: Kernel> Recorder<K> {
         lock(&self.state).transcript.clone()
     }
 
-    fn note(&self, request: String, reply: String) {
+    /// Writes down a call that somebody else made, such as one over netlink.
+    pub fn note(&self, request: String, reply: String) {
         lock(&self.state).transcript.calls.push(Call { request, reply });
     }
 
@@ -124,7 +128,8 @@ impl<K: Kernel> Kernel for Recorder<K> {
         self.note_result(about("MAP_INFO", map), &result, |info| {
             let (name, ty, flags) = (word(&info.name), info.ty.0, info.flags.bits());
             let (key, value, max) = (info.key_size, info.value_size, info.max_entries);
-            format!(" id={id} name={name} type={ty} key={key} value={value} max={max} flags={flags}")
+            let extra = if info.map_extra == 0 { String::new() } else { format!(" extra={}", info.map_extra) };
+            format!(" id={id} name={name} type={ty} key={key} value={value} max={max} flags={flags}{extra}")
         });
         result
     }
@@ -149,6 +154,25 @@ impl<K: Kernel> Kernel for Recorder<K> {
     fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
         let result = self.kernel.prog_by_id(id);
         self.note_result(format!("PROG_BY_ID {}", self.stable(id)), &result, |_| String::new());
+        result
+    }
+
+    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+        let result = self.kernel.obj_pin(object, path);
+        self.note_result(pin(object, path), &result, |()| String::new());
+        result
+    }
+
+    fn obj_get(&self, path: &Path) -> Result<Pinned, Errno> {
+        let result = self.kernel.obj_get(path);
+        let request = format!("OBJ_GET {}", path_word(path));
+        self.note_result(request, &result, |pinned| format!(" kind={}", pin_kind(pinned.kind)));
+        result
+    }
+
+    fn bpffs(&self, call: Bpffs<'_>) -> Result<bool, Errno> {
+        let result = self.kernel.bpffs(call);
+        self.note_result(call.text(), &result, |yes| if *yes { String::new() } else { " no".to_string() });
         result
     }
 }
@@ -292,6 +316,7 @@ impl Kernel for Replay {
             value_size: number(call, "value"),
             max_entries: number(call, "max"),
             flags: MapFlags::from_bits_retain(number(call, "flags")),
+            map_extra: call.field("extra").and_then(|n| n.parse().ok()).unwrap_or(0),
         })
     }
 
@@ -317,6 +342,19 @@ impl Kernel for Replay {
     fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
         self.outcome(format!("PROG_BY_ID {id}")).and_then(|_| null())
     }
+
+    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+        self.outcome(pin(object, path)).map(drop)
+    }
+
+    fn obj_get(&self, path: &Path) -> Result<Pinned, Errno> {
+        let call = self.outcome(format!("OBJ_GET {}", path_word(path)))?;
+        Ok(Pinned { fd: null()?, kind: pin_kind_of(call.field("kind").unwrap_or_default()) })
+    }
+
+    fn bpffs(&self, call: Bpffs<'_>) -> Result<bool, Errno> {
+        self.outcome(call.text()).map(|call| !call.reply.ends_with(" no"))
+    }
 }
 
 /// Says yes to everything, without privilege: shows which calls a plan makes. One call can be made to fail.
@@ -336,6 +374,9 @@ struct Invented {
     ids: BTreeMap<String, u32>,
     /// Names of what stands in slots, by map and key.
     slots: BTreeMap<(String, Vec<u8>), String>,
+    /// What the maps that were created or opened look like. A number that is used again is a new map.
+    maps: BTreeMap<RawFd, MapInfo>,
+    pins: Pins,
 }
 
 impl DryRun {
@@ -347,6 +388,18 @@ impl DryRun {
     /// A kernel whose call number `call`, from 0, fails.
     pub fn failing(call: usize, errno: Errno) -> Self {
         Self { fail: Some((call, errno)), state: Mutex::default() }
+    }
+
+    /// The same kernel, where such a map is pinned already.
+    #[must_use]
+    pub fn with_pinned_map(self, path: impl Into<PathBuf>, map: MapInfo) -> Self {
+        lock(&self.state).pins.insert(path.into(), Some(map));
+        self
+    }
+
+    /// What is pinned, and the directories that were made for it.
+    pub fn pins(&self) -> Vec<PathBuf> {
+        lock(&self.state).pins.all()
     }
 
     /// Calls so far.
@@ -375,8 +428,10 @@ impl Kernel for DryRun {
         Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
     }
 
-    fn map_create(&self, _request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
-        self.call().and_then(|_| null())
+    fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
+        let (mut state, fd) = (self.call()?, null()?);
+        state.maps.insert(fd.as_raw_fd(), made(request));
+        Ok(fd)
     }
 
     fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
@@ -412,15 +467,8 @@ impl Kernel for DryRun {
 
     fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
         let mut state = self.call()?;
-        Ok(MapInfo {
-            id: Self::id(&mut state, map.name),
-            name: map.name.to_string(),
-            ty: MapType::UNSPEC,
-            key_size: 0,
-            value_size: 0,
-            max_entries: 0,
-            flags: MapFlags::empty(),
-        })
+        let info = state.maps.get(&map.fd.as_raw_fd()).cloned().unwrap_or(UNKNOWN);
+        Ok(MapInfo { id: Self::id(&mut state, map.name), name: map.name.to_string(), ..info })
     }
 
     fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
@@ -444,6 +492,53 @@ impl Kernel for DryRun {
     fn prog_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {
         self.call().and_then(|_| null())
     }
+
+    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+        let mut state = self.call()?;
+        let map = state.maps.get(&object.fd.as_raw_fd()).cloned();
+        state.pins.pin(path, map)
+    }
+
+    fn obj_get(&self, path: &Path) -> Result<Pinned, Errno> {
+        let (mut state, fd) = (self.call()?, null()?);
+        let Some(map) = state.pins.get(path)? else {
+            return Ok(Pinned { fd, kind: PinKind::Program });
+        };
+        state.maps.insert(fd.as_raw_fd(), map);
+        Ok(Pinned { fd, kind: PinKind::Map })
+    }
+
+    fn bpffs(&self, call: Bpffs<'_>) -> Result<bool, Errno> {
+        self.call()?.pins.call(call)
+    }
+}
+
+/// What is said about a map that nobody made here.
+const UNKNOWN: MapInfo = MapInfo {
+    id: 0,
+    name: String::new(),
+    ty: MapType::UNSPEC,
+    key_size: 0,
+    value_size: 0,
+    max_entries: 0,
+    flags: MapFlags::empty(),
+    map_extra: 0,
+};
+
+fn made(request: &MapCreate<'_>) -> MapInfo {
+    MapInfo {
+        ty: request.ty,
+        key_size: request.key_size,
+        value_size: request.value_size,
+        max_entries: request.max_entries,
+        flags: request.flags,
+        map_extra: request.map_extra,
+        ..UNKNOWN
+    }
+}
+
+fn pin(object: Handle<'_>, path: &Path) -> String {
+    format!("{} path={}", about("OBJ_PIN", object), path_word(path))
 }
 
 fn memory(map: Handle<'_>, address: u64, len: usize) -> String {
