@@ -47,6 +47,10 @@ pub(crate) enum Failure {
     TraceRead(Errno),
     #[error("cannot write output: {0}")]
     Output(std::io::Error),
+    #[error("cannot write the recording to {path:?}: {source}")]
+    Record { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot remove the pin {path:?}: {source}")]
+    Unpin { path: std::path::PathBuf, source: std::io::Error },
     #[error("cannot wait for signals: {0}")]
     Wait(std::io::Error),
     #[error("{option} {given:?}: {why}")]
@@ -92,6 +96,7 @@ impl Failure {
             | Self::Option { .. }
             | Self::NotInObject { .. }
             | Self::NoEntry { .. }
+            | Self::Record { .. }
             | Self::OpenTailCalls(_) => Exit::Object,
             Self::Sandbox(SandboxError::NotPermitted { .. }) => Exit::NotPermitted,
             Self::Trace(TraceError::NoTracefs { errno } | TraceError::Instance { errno, .. })
@@ -103,6 +108,7 @@ impl Failure {
             | Self::Trace(_)
             | Self::TraceRead(_)
             | Self::Output(_)
+            | Self::Unpin { .. }
             | Self::Wait(_)
             | Self::ReplaceOther { .. }
             | Self::DemoSilent { .. } => Exit::Refused,

@@ -4,6 +4,8 @@ mod args;
 mod commands;
 mod error;
 mod job;
+mod pins;
+mod record;
 mod report;
 mod select;
 mod stay;
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
         Some(Verb::Unload(args)) => commands::unload::run(args),
         Some(Verb::Trace) => commands::trace::run(),
         Some(Verb::Demo) => commands::demo::run(),
+        Some(Verb::Completions(args)) => commands::packaging::completions(args),
+        Some(Verb::Man) => commands::packaging::man(),
         None => commands::attach::run(&cli.attach),
     };
     match result {

@@ -46,7 +46,16 @@ pub struct LoadedMap {
     pub fd: OwnedFd,
     /// Its memory in this process, for arenas.
     pub memory: Option<Mapping>,
-    /// Whether it was pinned already, and holds what it held before.
+    /// The pin by which it is shared, if the object asked for one.
+    pub shared: Option<SharedPin>,
+}
+
+/// The pin by which a map is shared.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SharedPin {
+    /// Where.
+    pub path: String,
+    /// Whether it was there already: the map holds what it held before.
     pub reused: bool,
 }
 

@@ -19,7 +19,7 @@ use crate::spec::{MapId, ObjectSpec};
 use crate::sys::{Kernel, host, limits};
 
 pub use error::{Blame, LoadError};
-pub use loaded::{FilledSlot, LoadedMap, LoadedObject, LoadedProgram, MadePin};
+pub use loaded::{FilledSlot, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
 use session::Session;

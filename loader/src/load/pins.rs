@@ -116,8 +116,7 @@ pub(super) fn remove(kernel: &impl Kernel, made: &[MadePin]) {
     for pin in made.iter().rev() {
         let path = &pin.path;
         // What somebody else has removed or filled meanwhile is theirs.
-        let _theirs =
-            kernel.bpffs(if pin.is_dir { Bpffs::RemoveDir(path) } else { Bpffs::RemovePin(path) });
+        let _theirs = kernel.bpffs(if pin.is_dir { Bpffs::RemoveDir(path) } else { Bpffs::RemovePin(path) });
     }
 }
 

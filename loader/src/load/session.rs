@@ -1,14 +1,15 @@
 //! A load under way: one method a step, and what the steps have made so far.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::pins::Pins;
-use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy};
+use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, SharedPin};
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
 use crate::plan::{
-    CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, Pin, PinTarget, PinnedMap, SlotSource, SlotValue, Step,
+    CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, Pin, PinTarget, PinnedMap, SlotSource, SlotValue,
+    Step,
 };
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
@@ -32,8 +33,8 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
     slots: Vec<FilledSlot>,
     pins: Pins<'k, K>,
-    /// Maps that are not the object's own: they were pinned already.
-    reused: BTreeSet<MapId>,
+    /// Maps that are shared by their pins.
+    shared: BTreeMap<MapId, SharedPin>,
 }
 
 impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
@@ -48,7 +49,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             programs: BTreeMap::new(),
             slots: Vec::new(),
             pins: Pins::new(kernel),
-            reused: BTreeSet::new(),
+            shared: BTreeMap::new(),
         }
     }
 
@@ -89,8 +90,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             MapSlot::Map(id) => {
                 let map = spec.map(id)?;
                 let memory = self.memory.remove(&id);
-                let reused = self.reused.contains(&id);
-                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, reused })
+                let shared = self.shared.remove(&id);
+                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, shared })
             }
             MapSlot::Template(_) | MapSlot::Copy(..) => None,
         });
@@ -297,7 +298,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     /// A map that was pinned already keeps what it holds; only programs are this load's to put there, as libbpf has it.
     fn holds_its_own(&self, fill: &FillSlot) -> bool {
         let of_the_object = fill.from == SlotSource::Values && matches!(fill.value, SlotValue::Map(_));
-        of_the_object && self.reused.contains(&fill.map)
+        of_the_object && self.shared.get(&fill.map).is_some_and(|pin| pin.reused)
     }
 
     /// Takes what is pinned, or makes the map and pins it. Somebody may pin one in between, so it is looked for twice.
@@ -309,7 +310,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         for last in [false, true] {
             if let Some(fd) = self.pins.open_map(create, &pinned.path)? {
                 self.maps.insert(MapSlot::Map(pinned.map), fd);
-                self.reused.insert(pinned.map);
+                self.shared.insert(pinned.map, SharedPin { path: pinned.path.clone(), reused: true });
                 return Ok(());
             }
             for step in &pinned.make {
@@ -319,7 +320,12 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             let handle = Handle { name: &create.name, fd: map.as_fd() };
             match self.pins.pin(handle, &pinned.path, true) {
                 Err(LoadError::Pin { errno: Errno::EEXIST, .. }) if !last => {}
-                result => return result,
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    let pin = SharedPin { path: pinned.path.clone(), reused: false };
+                    self.shared.insert(pinned.map, pin);
+                    return Ok(());
+                }
             }
             self.maps.remove(&MapSlot::Map(pinned.map));
             self.memory.remove(&pinned.map);

@@ -136,9 +136,10 @@ pub struct PinnedMap {
 impl PinnedMap {
     /// What the map must look like.
     pub fn create(&self) -> Option<&CreateMap> {
-        let creates = self.make.iter().filter_map(|step| {
-            if let Step::CreateMap(create) = step { Some(create) } else { None }
-        });
+        let creates = self
+            .make
+            .iter()
+            .filter_map(|step| if let Step::CreateMap(create) = step { Some(create) } else { None });
         creates.into_iter().find(|create| create.slot == MapSlot::Map(self.map))
     }
 }

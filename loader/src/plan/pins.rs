@@ -17,19 +17,14 @@ pub(super) struct Pins {
 }
 
 /// All pins of an object but those of [`of_map`], whose directories are among these.
-pub(super) fn all(
-    object: &LinkedObject,
-    options: &Options,
-    programs: &[ProgId],
-) -> Result<Pins, PlanError> {
+pub(super) fn all(object: &LinkedObject, options: &Options, programs: &[ProgId]) -> Result<Pins, PlanError> {
     let mut dirs = own_dirs(object, options)?;
     let Some(dir) = &options.pin_dir else {
         return Ok(Pins { dirs, pins: Vec::new() });
     };
     let spec = &object.spec;
     let maps = spec.maps.iter().enumerate().map(|(at, map)| (PinTarget::Map(MapId::new(at)), &map.name));
-    let programs =
-        programs.iter().filter_map(|id| Some((PinTarget::Program(*id), &spec.program(*id)?.name)));
+    let programs = programs.iter().filter_map(|id| Some((PinTarget::Program(*id), &spec.program(*id)?.name)));
     let mut taken = BTreeMap::new();
     let pin = |(what, name): (PinTarget, &String)| {
         let path = join(dir, name);
@@ -67,7 +62,8 @@ fn dir_of_map(root: &str, object: &ObjectSpec, map: &MapSpec) -> Option<String> 
 fn own_dirs(object: &LinkedObject, options: &Options) -> Result<Vec<PinDir>, PlanError> {
     let (spec, mut dirs, mut taken) = (&object.spec, Vec::<PinDir>::new(), BTreeMap::new());
     for (at, map) in spec.maps.iter().enumerate() {
-        let Some(root) = options.pin_root.as_ref().filter(|_| !options.reused.contains(&MapId::new(at))) else {
+        let Some(root) = options.pin_root.as_ref().filter(|_| !options.reused.contains(&MapId::new(at)))
+        else {
             continue;
         };
         let Some(dir) = dir_of_map(root, spec, map) else {

@@ -73,9 +73,8 @@ pub(super) fn set_modified(path: &Path, nanoseconds: u64) -> Result<(), Errno> {
     };
     let times = [libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT }, modified];
     // SAFETY: the path is NUL-terminated; the call reads the two times.
-    let done = unsafe {
-        libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW)
-    };
+    let done =
+        unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) };
     if done == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 

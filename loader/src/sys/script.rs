@@ -128,7 +128,8 @@ impl<K: Kernel> Kernel for Recorder<K> {
         self.note_result(about("MAP_INFO", map), &result, |info| {
             let (name, ty, flags) = (word(&info.name), info.ty.0, info.flags.bits());
             let (key, value, max) = (info.key_size, info.value_size, info.max_entries);
-            let extra = if info.map_extra == 0 { String::new() } else { format!(" extra={}", info.map_extra) };
+            let extra =
+                if info.map_extra == 0 { String::new() } else { format!(" extra={}", info.map_extra) };
             format!(" id={id} name={name} type={ty} key={key} value={value} max={max} flags={flags}{extra}")
         });
         result
