@@ -108,9 +108,10 @@ fn set_limit(resource: Resource, limit: &libc::rlimit) -> Result<(), Errno> {
 mod tests {
     use super::*;
 
-    /// Makes the call on a kernel of this version where it works once the limit is lifted, if `lifts`.
-    fn load(version: (u8, u8), lifts: bool, refusal: Errno) -> (Result<(), Errno>, u32) {
-        let (mut calls, lifted) = (0, std::cell::Cell::new(false));
+    /// Makes the call on a kernel of this version where it works once the limit is lifted, if `lifts`. Gives what each
+    /// of its calls saw.
+    fn load(version: (u8, u8), lifts: bool, refusal: Errno) -> (Result<(), Errno>, Vec<bool>) {
+        let (mut calls, lifted) = (Vec::new(), std::cell::Cell::new(false));
         let version = KernelVersion { major: version.0, minor: version.1, patch: 0 };
         let lift = || {
             lifted.set(lifts);
@@ -120,7 +121,7 @@ mod tests {
             || Some(version),
             lift,
             || {
-                calls += 1;
+                calls.push(lifted.get());
                 if lifted.get() { Ok(()) } else { Err(refusal) }
             },
         );
@@ -129,10 +130,10 @@ mod tests {
 
     #[test]
     fn locked_memory_is_lifted_where_it_counts() {
-        assert_eq!(load((5, 10), true, Errno::EPERM), (Ok(()), 2));
-        assert_eq!(load((5, 11), true, Errno::EPERM), (Err(Errno::EPERM), 1));
-        assert_eq!(load((5, 10), true, Errno::EINVAL), (Err(Errno::EINVAL), 1));
-        assert_eq!(load((5, 10), false, Errno::EPERM), (Err(Errno::EPERM), 1));
+        assert_eq!(load((5, 10), true, Errno::EPERM), (Ok(()), vec![false, true]));
+        assert_eq!(load((5, 11), true, Errno::EPERM), (Err(Errno::EPERM), vec![false]));
+        assert_eq!(load((5, 10), true, Errno::EINVAL), (Err(Errno::EINVAL), vec![false]));
+        assert_eq!(load((5, 10), false, Errno::EPERM), (Err(Errno::EPERM), vec![false]));
     }
 
     #[test]
