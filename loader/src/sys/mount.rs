@@ -68,8 +68,8 @@ pub(super) fn set_modified(path: &Path, nanoseconds: u64) -> Result<(), Errno> {
     let path = c_path(path)?;
     let too_large = |_too_large| Errno::EINVAL;
     let modified = libc::timespec {
-        tv_sec: libc::time_t::try_from(nanoseconds / SECOND).map_err(too_large)?,
-        tv_nsec: libc::c_long::try_from(nanoseconds % SECOND).map_err(too_large)?,
+        tv_sec: (nanoseconds / SECOND).try_into().map_err(too_large)?,
+        tv_nsec: (nanoseconds % SECOND).try_into().map_err(too_large)?,
     };
     let times = [libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT }, modified];
     // SAFETY: the path is NUL-terminated; the call reads the two times.
