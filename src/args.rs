@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use rxdp_loader::spec::{MapDialect, SectionDialect};
 use rxdp_netlink::XdpMode;
 
@@ -38,6 +39,10 @@ pub(crate) enum Verb {
     Trace,
     /// Run the built-in tail-call program on real packets in a network of its own
     Demo,
+    /// Print a shell's completions for this command
+    Completions(Completions),
+    /// Print the manual page
+    Man,
 }
 
 /// The main job.
@@ -59,11 +64,17 @@ pub(crate) struct Attach {
     #[arg(long, value_name = "ID", num_args = 0..=1, require_equals = true)]
     pub(crate) replace: Option<Option<u32>>,
     /// Detach after this time, such as 50s or 2min
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "pin")]
     pub(crate) stay_for: Option<Duration>,
+    /// Pin all programs and maps under DIR, which is on a bpffs, leave everything attached, and end
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pin: Option<PathBuf>,
     /// Print what BPF programs print with bpf_trace_printk while staying
-    #[arg(long)]
+    #[arg(long, conflicts_with = "pin")]
     pub(crate) trace: bool,
+    /// Write every call of bpf(2) and netlink to FILE, in order, also when the job fails
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// One JSON line when attached, one when detached
     #[arg(long)]
     pub(crate) json: bool,
@@ -214,6 +225,13 @@ pub(crate) struct Status {
     /// A JSON array, one element an interface that carries a program
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
 }
 
 #[derive(Debug, Args)]

@@ -47,6 +47,10 @@ pub(crate) enum Failure {
     TraceRead(Errno),
     #[error("cannot write output: {0}")]
     Output(std::io::Error),
+    #[error("cannot write the recording to {path:?}: {source}")]
+    Record { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot remove the pin {path:?}: {source}")]
+    Unpin { path: std::path::PathBuf, source: std::io::Error },
     #[error("cannot set up waiting: {0}; too many open files are cured by `ulimit -n`")]
     Wait(std::io::Error),
     #[error("{option} {given:?}: {why}")]
@@ -103,6 +107,7 @@ impl Failure {
             | Self::NotInObject { .. }
             | Self::NoEntry { .. }
             | Self::NothingToRun { .. }
+            | Self::Record { .. }
             | Self::OpenTailCalls(_) => Exit::Object,
             Self::Sandbox(SandboxError::NotPermitted { .. }) => Exit::NotPermitted,
             Self::Trace(TraceError::NoTracefs { errno } | TraceError::Instance { errno, .. })
@@ -112,6 +117,7 @@ impl Failure {
             }
             Self::Sandbox(_)
             | Self::Trace(_)
+            | Self::Unpin { .. }
             | Self::ReplaceOther { .. }
             | Self::ReplaceMode { .. }
             | Self::DemoSilent { .. } => Exit::Refused,

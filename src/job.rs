@@ -7,9 +7,9 @@ use std::path::Path;
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Given, LoadError, LoadedObject, LoadedProgram, LogPolicy};
-use rxdp_loader::plan::{self, FillSlot, LoadPlan, LoadProgram, Options, SlotSource, SlotValue};
+use rxdp_loader::plan::{self, FillSlot, LoadPlan, LoadProgram, Options, PIN_ROOT, SlotSource, SlotValue};
 use rxdp_loader::spec::{Dialects, MapId, MapSpec, ObjectSpec, Pinning, ProgId};
-use rxdp_loader::sys::Linux;
+use rxdp_loader::sys::Kernel;
 use rxdp_loader::tail_calls::{self, Conclusion, Entry, Open, Site};
 use rxdp_loader::uapi::{AttachType, ProgType};
 
@@ -91,8 +91,25 @@ pub(crate) fn wishes(object: &LinkedObject, name: &str, args: &Choices) -> Resul
     Ok(Wishes { entry, options, no_infer: args.no_infer, slots_given, ..Wishes::default() })
 }
 
+impl Wishes {
+    /// Maps that ask for it are pinned, and everything under `dir` if there is one.
+    pub(crate) fn with_pins(mut self, dir: Option<&Path>) -> Result<Self, Failure> {
+        self.options.pin_root = Some(PIN_ROOT.to_string());
+        self.options.pin_dir = dir.map(pin_dir).transpose()?;
+        Ok(self)
+    }
+}
+
+fn pin_dir(given: &Path) -> Result<String, Failure> {
+    let wrong = |why: String| Failure::Option { option: "--pin", given: given.display().to_string(), why };
+    let dir = std::path::absolute(given).map_err(|error| wrong(error.to_string()))?;
+    let dir = dir.to_str().ok_or_else(|| wrong("it is not UTF-8".to_string()))?;
+    Ok(dir.trim_end_matches('/').to_string())
+}
+
 /// Loads everything, fills the slots that are given or have one reading, and reads them back.
-pub(crate) fn load(
+pub(crate) fn load<K: Kernel>(
+    kernel: &K,
     object: LinkedObject,
     name: &str,
     machine: &Machine,
@@ -122,7 +139,7 @@ pub(crate) fn load(
     }
     let plan = plan::plan(&object, machine, &options).map_err(|error| load_failure(name, error))?;
     let given = Given { log: LogPolicy::Whole, ..Given::default() };
-    let loaded = load::execute(&plan, &Linux, given).map_err(|error| Failure::object(name, error))?;
+    let loaded = load::execute(&plan, kernel, given).map_err(|error| Failure::object(name, error))?;
     Ok(Loaded { spec: object.spec, object: loaded, entry, inference })
 }
 

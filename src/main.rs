@@ -6,6 +6,8 @@ mod error;
 mod hexdump;
 mod job;
 mod packets;
+mod pins;
+mod record;
 mod report;
 mod select;
 mod stay;
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         Some(Verb::Unload(args)) => commands::unload::run(args),
         Some(Verb::Trace) => commands::trace::run(),
         Some(Verb::Demo) => commands::demo::run(),
+        Some(Verb::Completions(args)) => commands::packaging::completions(args),
+        Some(Verb::Man) => commands::packaging::man(),
         None => commands::attach::run(&cli.attach),
     };
     match result {

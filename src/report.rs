@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 use comfy_table::{Table, presets};
 use rxdp_loader::load::{LoadError, LoadedMap, LoadedObject, LoadedProgram};
 use rxdp_loader::plan::SlotSource;
-use rxdp_loader::spec::{MapSpec, ObjectSpec, Pinning};
-use rxdp_loader::sys::Linux;
+use rxdp_loader::spec::{MapSpec, ObjectSpec};
+use rxdp_loader::sys::Kernel;
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -25,6 +25,9 @@ pub(crate) struct Attached {
     map_fd: Vec<MapFd>,
     prog_fd: Vec<ProgFd>,
     tail_calls: Vec<TailCall>,
+    /// Pins that were made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pins: Vec<String>,
 }
 
 /// The line that says that it is no longer.
@@ -86,16 +89,19 @@ struct TailCall {
 
 /// Everything about a load that is worth showing.
 pub(crate) fn attached(
+    kernel: &impl Kernel,
     object: &str,
     interface: (&str, u32),
     mode: String,
     loaded: &Loaded,
 ) -> Result<Attached, Failure> {
     let failed = |error: LoadError| Failure::object(object, error);
-    let LoadedObject { maps, programs, slots } = &loaded.object;
-    let map_fd =
-        maps.iter().map(|map| map_row(map, &loaded.spec)).collect::<Result<_, _>>().map_err(failed)?;
-    let prog_fd: Vec<ProgFd> = programs.iter().map(prog_row).collect::<Result<_, _>>().map_err(failed)?;
+    let LoadedObject { maps, programs, slots, pins } = &loaded.object;
+    let map_fd = maps.iter().map(|map| map_row(kernel, map, &loaded.spec));
+    let map_fd = map_fd.collect::<Result<_, _>>().map_err(failed)?;
+    let prog_fd = programs.iter().map(|program| prog_row(kernel, program));
+    let prog_fd: Vec<ProgFd> = prog_fd.collect::<Result<_, _>>().map_err(failed)?;
+    let pins = pins.iter().filter(|pin| !pin.is_dir).map(|pin| pin.path.display().to_string());
     let entry = prog_fd.iter().find(|row| row.index == loaded.entry.index());
     let program = entry.map(|row| NamedId { name: row.name.clone(), id: row.id });
     let tail_calls = slots.iter().map(|slot| TailCall {
@@ -115,11 +121,12 @@ pub(crate) fn attached(
         map_fd,
         prog_fd,
         tail_calls: tail_calls.collect(),
+        pins: pins.collect(),
     })
 }
 
-fn map_row(map: &LoadedMap, spec: &ObjectSpec) -> Result<MapFd, LoadError> {
-    let id = map.info(&Linux)?.id;
+fn map_row(kernel: &impl Kernel, map: &LoadedMap, spec: &ObjectSpec) -> Result<MapFd, LoadError> {
+    let id = map.info(kernel)?.id;
     let (index, name) = (map.id.index(), map.name.clone());
     Ok(MapFd {
         index,
@@ -130,8 +137,8 @@ fn map_row(map: &LoadedMap, spec: &ObjectSpec) -> Result<MapFd, LoadError> {
     })
 }
 
-fn prog_row(program: &LoadedProgram) -> Result<ProgFd, LoadError> {
-    let id = program.info(&Linux)?.id;
+fn prog_row(kernel: &impl Kernel, program: &LoadedProgram) -> Result<ProgFd, LoadError> {
+    let id = program.info(kernel)?.id;
     let (index, name, section) = (program.id.index(), program.name.clone(), program.section.clone());
     Ok(ProgFd { index, name, section, fd: program.fd.as_raw_fd(), id, what: program.ty.to_string() })
 }
@@ -168,8 +175,12 @@ pub(crate) fn show(
         ]);
     }
     write_table(out, &table)?;
-    for map in loaded.spec.maps.iter().filter(|map| map.pinning != Pinning::None) {
-        writeln!(out, "{} asks to be pinned: it is not, pinning is not supported yet", map.name)?;
+    for map in &loaded.object.maps {
+        match &map.shared {
+            Some(pin) if pin.reused => writeln!(out, "{} is the map pinned at {}", map.name, pin.path)?,
+            Some(pin) => writeln!(out, "{} is new, and pinned at {}", map.name, pin.path)?,
+            None => {}
+        }
     }
     slots(out, loaded)?;
     let NamedId { name, id } = &report.program;

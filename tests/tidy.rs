@@ -41,6 +41,7 @@ const BELOW_THE_LINE: &[&str] = &["sys", "load", "error", "object", "loader", "f
 /// The files where `unsafe` may stand.
 const MAY_BE_UNSAFE: &[&str] = &[
     "loader/src/sys/attr.rs",
+    "loader/src/sys/limits.rs",
     "loader/src/sys/linux.rs",
     "loader/src/sys/mmap.rs",
     "loader/src/sys/mount.rs",

@@ -34,6 +34,13 @@ pub struct TranscriptError {
 const BETWEEN: &str = " = ";
 
 impl Transcript {
+    /// Without what was asked over netlink: the part that a `Replay` can play.
+    #[must_use]
+    pub fn without_netlink(mut self) -> Self {
+        self.calls.retain(|call| !call.is_netlink());
+        self
+    }
+
     /// Reads the text that [`Display`](fmt::Display) writes.
     ///
     /// # Errors
@@ -61,6 +68,11 @@ impl Call {
         let value = |word: &'_ str| word.split_once('=').filter(|(k, _)| *k == key).is_some();
         let word = self.reply.split(' ').find(|word| value(word))?;
         word.split_once('=').map(|(_, value)| value)
+    }
+
+    /// Whether it was a call over netlink: `SETLINK` or `GETLINK`.
+    pub fn is_netlink(&self) -> bool {
+        ["SETLINK ", "GETLINK "].iter().any(|command| self.request.starts_with(command))
     }
 
     /// The first word of the reply: `ok` or an errno's name.

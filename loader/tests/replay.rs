@@ -357,6 +357,7 @@ fn every_call_belongs_to_a_step() {
             Step::SetData(_) => vec!["MAP_UPDATE"],
             Step::MapMemory { .. } => vec!["MAP_MEMORY"],
             Step::Freeze(_) => vec!["MAP_FREEZE"],
+            Step::PinDir(_) | Step::PinnedMap(_) | Step::Pin(_) => panic!("nothing is pinned here"),
             Step::LoadProgram(_) => vec!["PROG_LOAD"],
             Step::FillSlot(fill) => match fill.value {
                 SlotValue::Program(_) => vec!["MAP_UPDATE", "PROG_INFO", "SLOT_ID"],

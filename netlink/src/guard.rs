@@ -2,7 +2,7 @@
 //!
 //! Takes off its own program and no other. Knows no message and no thread.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::client::Detached;
 use crate::error::NetlinkError;
@@ -42,6 +42,12 @@ impl Attachment {
     #[must_use]
     pub const fn mode(&self) -> XdpMode {
         self.mode
+    }
+
+    /// The descriptor by which it knows its program: the number that [`Exchange`](crate::Exchange)s show.
+    #[must_use]
+    pub fn program(&self) -> Option<BorrowedFd<'_>> {
+        self.program.as_ref().map(AsFd::as_fd)
     }
 
     /// Takes the program off and tells whether it was still there.

@@ -1,7 +1,7 @@
 //! The main job: load, fill the jump tables, attach, stay, detach.
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rxdp_loader::sys::{Kernel, Linux, host};
 use rxdp_netlink::{AttachedProgram, Attachment, Detached, Handle, Link, NetlinkError, XdpMode, XdpState};
@@ -10,129 +10,196 @@ use crate::args::Attach;
 use crate::commands::status::describe;
 use crate::error::Failure;
 use crate::job::{self, Loaded};
+use crate::record::Recording;
 use crate::report::{self, DetachedEvent};
 use crate::stay::{self, Signals, Tracing};
 
 /// Runs until something ends the stay.
 pub(crate) fn run(args: &Attach) -> Result<(), Failure> {
-    stay::runtime()?.block_on(job(args))
+    let runtime = stay::runtime()?;
+    let Some(file) = &args.record else {
+        return runtime.block_on(job(args, &Linux, None));
+    };
+    let recording = Recording::create(file)?;
+    let result = runtime.block_on(job(args, recording.kernel(), Some(&recording)));
+    let written = recording.write();
+    result.and(written)
 }
 
-async fn job(args: &Attach) -> Result<(), Failure> {
+async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>) -> Result<(), Failure> {
     let object = args.object().display().to_string();
     let machine = host::machine();
     let linked = job::read(args.object(), &args.choices.reading, &machine)?;
-    let wishes = job::wishes(&linked, &object, &args.choices)?;
+    let wishes = job::wishes(&linked, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
     let mut signals = Signals::new()?;
-    let netlink = Handle::connect()?;
+    // When the interface is looked at while waiting depends on the moment, so that is not recorded.
+    let watcher = Handle::connect()?;
+    let netlink = recording.map_or_else(|| watcher.clone(), |recording| recording.observe(&watcher));
     let link = netlink.link_by_name(args.interface()).await?;
-    let loaded = job::load(linked, &object, &machine, wishes)?;
+    if let Some(recording) = recording {
+        recording.name_interface(link.ifindex, &link.name);
+    }
     let mut tracing = if args.trace { Some(Tracing::start()?) } else { None };
-
-    let attachment = attach(&netlink, &link, &loaded, args).await?;
-    announce(args, &object, &link, &attachment, &loaded)?;
+    let mut loaded = job::load(kernel, linked, &object, &machine, wishes)?;
+    let job = Job { args, kernel, recording, object: &object, netlink: &netlink, link: &link };
+    let attachment = match job.go_live(&loaded).await {
+        Ok(attachment) => attachment,
+        Err(failure) => {
+            loaded.object.unpin(kernel);
+            return Err(failure);
+        }
+    };
+    if args.pin.is_some() {
+        attachment.leave();
+        return Ok(());
+    }
     let reason = tokio::select! {
         signal = signals.next() => signal,
         () = stay::after(args.stay_for) => "time is up",
-        gone = netlink.wait_gone(link.ifindex) => { gone?; "interface gone" }
+        gone = watcher.wait_gone(link.ifindex) => { gone?; "interface gone" }
         never = stay::show_or_warn(tracing.as_mut(), args.json) => match never {},
     };
     let detached = attachment.detach().await?;
-    farewell(args, &link.name, &detached, reason)
+    farewell(args, kernel, &link.name, &detached, reason)
 }
 
-async fn attach(
-    netlink: &Handle,
-    link: &Link,
-    loaded: &Loaded,
-    args: &Attach,
-) -> Result<Attachment, Failure> {
-    let program = loaded.entry_program(args.object())?.as_fd();
-    let attached = match to_replace(netlink, link, args).await? {
-        Some((old, mode)) => netlink.replace_and_hold(link.ifindex, program, old.as_fd(), mode).await,
-        None => netlink.hold(link.ifindex, program, args.mode).await,
-    };
-    attached.map_err(name_the_owner)
+/// What attaching needs.
+struct Job<'a, K> {
+    args: &'a Attach,
+    kernel: &'a K,
+    recording: Option<&'a Recording>,
+    object: &'a str,
+    netlink: &'a Handle,
+    link: &'a Link,
 }
 
-/// The program whose place is to be taken, and its mode; `None` if there is none, so that a plain attach will do.
-async fn to_replace(
-    netlink: &Handle,
-    link: &Link,
-    args: &Attach,
-) -> Result<Option<(OwnedFd, XdpMode)>, Failure> {
-    let Some(expected) = args.replace else {
-        return Ok(None);
-    };
-    let state = netlink.query(link.ifindex).await?;
-    let in_mode = |p: &&AttachedProgram| args.mode == XdpMode::Auto || p.mode == args.mode;
-    let there = match expected {
-        Some(id) => state.programs.iter().find(|p| p.id == id),
-        None => state.programs.iter().find(in_mode).or_else(|| state.programs.first()),
-    };
-    let interface = link.name.clone();
-    match (there, expected) {
-        (None, None) => Ok(None),
-        (None, Some(expected)) => Err(Failure::ReplaceOther { interface, expected, found: in_words(&state) }),
-        (Some(there), _) if !in_mode(&there) => {
-            Err(Failure::ReplaceMode { interface, found: there.to_string(), mode: args.mode })
+impl<K: Kernel> Job<'_, K> {
+    /// Attaches what is loaded, and says so. What fails here takes the program off again.
+    async fn go_live(&self, loaded: &Loaded) -> Result<Attachment, Failure> {
+        let failed = |error| Failure::object(self.object, error);
+        if let Some(program) = loaded.object.program_by_id(loaded.entry) {
+            self.name_program(program.as_fd(), &program.name);
+            if self.args.pin.is_some() {
+                let born = program.info(self.kernel).map_err(failed)?.load_time;
+                loaded.object.mark_pins(self.kernel, born).map_err(failed)?;
+            }
         }
-        // One that has just gone leaves its place free; what is there by now is for the kernel to say.
-        (Some(there), _) => Ok(Linux.prog_by_id(there.id).ok().map(|old| (old, there.mode))),
+        let attachment = self.attach(loaded).await?;
+        if let Some(fd) = attachment.program() {
+            let name = loaded.object.program_by_id(loaded.entry).map_or("?", |program| &program.name);
+            self.name_program(fd, name);
+        }
+        self.announce(&attachment, loaded)?;
+        Ok(attachment)
+    }
+
+    fn name_program(&self, fd: BorrowedFd<'_>, name: &str) {
+        if let Some(recording) = self.recording {
+            recording.name_program(fd, name);
+        }
+    }
+
+    async fn attach(&self, loaded: &Loaded) -> Result<Attachment, Failure> {
+        let Self { args, netlink, link, .. } = *self;
+        let program = loaded.entry_program(args.object())?.as_fd();
+        let attached = match self.to_replace().await? {
+            Some((old, mode)) => {
+                self.name_program(old.as_fd(), "replaced");
+                netlink.replace_and_hold(link.ifindex, program, old.as_fd(), mode).await
+            }
+            None => netlink.hold(link.ifindex, program, args.mode).await,
+        };
+        attached.map_err(|error| name_the_owner(self.kernel, error))
+    }
+
+    /// The program whose place is to be taken, and its mode; `None` if there is none, so that a plain attach will do.
+    async fn to_replace(&self) -> Result<Option<(OwnedFd, XdpMode)>, Failure> {
+        let Self { args, kernel, netlink, link, .. } = *self;
+        let Some(expected) = args.replace else {
+            return Ok(None);
+        };
+        let state = netlink.query(link.ifindex).await?;
+        let in_mode = |p: &&AttachedProgram| args.mode == XdpMode::Auto || p.mode == args.mode;
+        let there = match expected {
+            Some(id) => state.programs.iter().find(|p| p.id == id),
+            None => state.programs.iter().find(in_mode).or_else(|| state.programs.first()),
+        };
+        let interface = link.name.clone();
+        match (there, expected) {
+            (None, None) => Ok(None),
+            (None, Some(expected)) => {
+                Err(Failure::ReplaceOther { interface, expected, found: in_words(kernel, &state) })
+            }
+            (Some(there), _) if !in_mode(&there) => {
+                Err(Failure::ReplaceMode { interface, found: there.to_string(), mode: args.mode })
+            }
+            // One that has just gone leaves its place free; what is there by now is for the kernel to say.
+            (Some(there), _) => Ok(kernel.prog_by_id(there.id).ok().map(|old| (old, there.mode))),
+        }
+    }
+
+    fn announce(&self, attachment: &Attachment, loaded: &Loaded) -> Result<(), Failure> {
+        let (args, link) = (self.args, self.link);
+        if args.quiet {
+            return Ok(());
+        }
+        let mode = attachment.mode().to_string();
+        let report = report::attached(self.kernel, self.object, (&link.name, link.ifindex), mode, loaded)?;
+        let mut out = io::stdout().lock();
+        let written = if args.json {
+            report::json(&mut out, &report)
+        } else {
+            let end = outlook(args);
+            report::show(&mut out, &report, loaded, args.verbose).and_then(|()| writeln!(out, "{end}"))
+        };
+        written.and_then(|()| out.flush()).map_err(Failure::Output)
+    }
+}
+
+/// What comes next, in words.
+fn outlook(args: &Attach) -> String {
+    match (&args.pin, args.stay_for) {
+        (Some(dir), _) => {
+            let (dir, interface) = (dir.display(), args.interface());
+            format!("pinned under {dir}, and stays; `rxdp-load unload {interface}` takes all of it away")
+        }
+        (None, Some(time)) => format!("staying for {}; Ctrl-C detaches", humantime::format_duration(time)),
+        (None, None) => "staying; Ctrl-C detaches".to_string(),
     }
 }
 
 /// Says whose program is in the way, and how to take its place.
-fn name_the_owner(error: NetlinkError) -> Failure {
+fn name_the_owner(kernel: &impl Kernel, error: NetlinkError) -> Failure {
     let mut owner = None;
     if let NetlinkError::Occupied { found, .. } | NetlinkError::ModeConflict { found, .. } = &error {
-        owner = owners(found, true);
+        owner = owners(kernel, found, true);
     }
     if let NetlinkError::HeldByLink { found, .. } | NetlinkError::NotExpected { found, .. } = &error {
-        owner = owners(found, false);
+        owner = owners(kernel, found, false);
     }
     Failure::Netlink { source: Box::new(error), owner }
 }
 
-fn owners(found: &XdpState, replaceable: bool) -> Option<String> {
+fn owners(kernel: &impl Kernel, found: &XdpState, replaceable: bool) -> Option<String> {
     let first = found.programs.first()?;
     let cure =
         if replaceable { format!("; take its place with --replace={}", first.id) } else { String::new() };
-    Some(format!("in the way: {}{cure}", in_words(found)))
+    Some(format!("in the way: {}{cure}", in_words(kernel, found)))
 }
 
 /// The programs of an interface, by name.
-fn in_words(state: &XdpState) -> String {
-    let programs: Vec<String> = state.programs.iter().map(|p| describe(p.id)).collect();
+fn in_words(kernel: &impl Kernel, state: &XdpState) -> String {
+    let programs: Vec<String> = state.programs.iter().map(|p| describe(kernel, p.id)).collect();
     if programs.is_empty() { "no program".to_string() } else { programs.join(" and ") }
 }
 
-fn announce(
+fn farewell(
     args: &Attach,
-    object: &str,
-    link: &Link,
-    attachment: &Attachment,
-    loaded: &Loaded,
+    kernel: &impl Kernel,
+    interface: &str,
+    detached: &Detached,
+    reason: &str,
 ) -> Result<(), Failure> {
-    if args.quiet {
-        return Ok(());
-    }
-    let mode = attachment.mode().to_string();
-    let report = report::attached(object, (&link.name, link.ifindex), mode, loaded)?;
-    let mut out = io::stdout().lock();
-    let written = if args.json {
-        report::json(&mut out, &report)
-    } else {
-        let until = match args.stay_for {
-            Some(time) => format!("staying for {}; Ctrl-C detaches", humantime::format_duration(time)),
-            None => "staying; Ctrl-C detaches".to_string(),
-        };
-        report::show(&mut out, &report, loaded, args.verbose).and_then(|()| writeln!(out, "{until}"))
-    };
-    written.and_then(|()| out.flush()).map_err(Failure::Output)
-}
-
-fn farewell(args: &Attach, interface: &str, detached: &Detached, reason: &str) -> Result<(), Failure> {
     if args.quiet {
         return Ok(());
     }
@@ -149,7 +216,7 @@ fn farewell(args: &Attach, interface: &str, detached: &Detached, reason: &str) -
     let words = match detached {
         Detached::Ours => format!("detached from {interface} ({reason})"),
         Detached::NotOurs { current: Some(id) } => {
-            format!("left {interface} alone: somebody else attached {} ({reason})", describe(*id))
+            format!("left {interface} alone: somebody else attached {} ({reason})", describe(kernel, *id))
         }
         Detached::NotOurs { current: None } => {
             format!("left {interface} alone: somebody else detached our program ({reason})")

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rxdp_loader::link;
 use rxdp_loader::plan::Options;
 use rxdp_loader::spec::Dialects;
-use rxdp_loader::sys::host;
+use rxdp_loader::sys::{Linux, host};
 use rxdp_loader::uapi::ProgType;
 use rxdp_netlink::{Handle, XdpMode};
 use rxdp_sandbox::{End, Sandbox, packets};
@@ -45,7 +45,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             let entry = loaded.entry_program(Path::new(NAME))?;
             let netlink = Handle::connect()?;
             let attachment = netlink.hold(interface.1, entry.as_fd(), XdpMode::Auto).await?;
-            let report = report::attached(NAME, interface, attachment.mode().to_string(), &loaded)?;
+            let report = report::attached(&Linux, NAME, interface, attachment.mode().to_string(), &loaded)?;
             report::show(&mut io::stdout().lock(), &report, &loaded, false).map_err(Failure::Output)?;
 
             sender.send(&packets::udp(packets::ORIGIN, 7, b"hello"))?;
@@ -64,7 +64,7 @@ fn load() -> Result<job::Loaded, Failure> {
     let spec = rxdp_loader::read(&name, TAIL_KERN, Dialects::default());
     let linked = link::link(spec.map_err(|error| Failure::object(NAME, error))?);
     let options = Options { default_type: Some(ProgType::XDP), ..Options::default() };
-    job::load(linked, NAME, &host::machine(), Wishes { options, ..Wishes::default() })
+    job::load(&Linux, linked, NAME, &host::machine(), Wishes { options, ..Wishes::default() })
 }
 
 /// Waits for both lines, in order, and prints them. Lines of other programs on this machine are passed over.

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let linked = job::read(&args.object, &args.choices.reading, &machine)?;
     let mut wishes = job::wishes(&linked, &name, &args.choices)?;
     wishes.purpose = Purpose::Run;
-    let loaded = job::load(linked, &name, &machine, wishes)?;
+    let loaded = job::load(&Linux, linked, &name, &machine, wishes)?;
     let Some(program) = loaded.object.program_by_id(loaded.entry) else {
         return Err(Failure::NothingToRun { object: name });
     };

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Status) -> Result<(), Failure> {
 }
 
 fn row(state: &XdpState, attached: &AttachedProgram) -> Row {
-    let info = info(attached.id);
+    let info = info(&Linux, attached.id);
     Row {
         interface: state.name.clone(),
         ifindex: state.ifindex,
@@ -83,9 +83,9 @@ fn row(state: &XdpState, attached: &AttachedProgram) -> Row {
 }
 
 /// What the kernel says about a program; `None` without the privilege to ask.
-fn info(id: u32) -> Option<ProgInfo> {
-    let fd = Linux.prog_by_id(id).ok()?;
-    Linux.prog_info(Named { name: "program", fd: fd.as_fd() }).ok()
+fn info(kernel: &impl Kernel, id: u32) -> Option<ProgInfo> {
+    let fd = kernel.prog_by_id(id).ok()?;
+    kernel.prog_info(Named { name: "program", fd: fd.as_fd() }).ok()
 }
 
 fn tail_tables(info: &ProgInfo) -> Vec<TailTable> {
@@ -149,9 +149,14 @@ fn table_words(table: &TailTable) -> String {
     format!("jump table {map} (id {id}), {} of {max_entries} slots: {}", slots.len(), slots.join(", "))
 }
 
+/// When a program was loaded, in **nanoseconds** since the machine started; `None` if nobody can say.
+pub(crate) fn load_time(kernel: &impl Kernel, id: u32) -> Option<u64> {
+    info(kernel, id).map(|info| info.load_time).filter(|time| *time != 0)
+}
+
 /// A program in words, for messages: name, id, since when.
-pub(crate) fn describe(id: u32) -> String {
-    match info(id) {
+pub(crate) fn describe(kernel: &impl Kernel, id: u32) -> String {
+    match info(kernel, id) {
         Some(info) => {
             let when = loaded_at(info.load_time).map(|when| format!(", loaded {when}")).unwrap_or_default();
             let by = if info.uid == 0 { String::new() } else { format!(" by uid {}", info.uid) };

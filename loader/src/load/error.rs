@@ -171,6 +171,70 @@ pub enum LoadError {
         /// Why.
         errno: Errno,
     },
+    /// Something is pinned where a map wants to be, and is no such map.
+    #[error("map {map:?}: what is pinned at {path} cannot be used for it: {}; use another name, or remove that pin", differences.join(", "))]
+    PinMismatch {
+        /// The map.
+        map: String,
+        /// Where it wants to be pinned.
+        path: String,
+        /// What differs, a clause each: `max_entries is 100 in the object and 64 in PATH`.
+        differences: Vec<String>,
+    },
+    /// The kernel did not pin something.
+    #[error("{what:?}: BPF_OBJ_PIN at {path} failed: {errno}{}", pin_hint(path, *errno))]
+    Pin {
+        /// What was to be pinned.
+        what: String,
+        /// Where.
+        path: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// What is pinned cannot be opened.
+    #[error("map {map:?}: BPF_OBJ_GET of {path} failed: {errno}")]
+    PinOpen {
+        /// The map.
+        map: String,
+        /// Where it wants to be pinned.
+        path: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// A directory for pins cannot be made, looked at or marked.
+    #[error("cannot prepare {path} for pins: {errno}{}", pin_hint(path, *errno))]
+    PinDir {
+        /// The path.
+        path: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// Pins were asked for where there is no bpffs.
+    #[error(
+        "pins live on a bpffs, and {path} is on none: choose a directory below /sys/fs/bpf; if it is not mounted, `mount -t bpf bpf /sys/fs/bpf` does it"
+    )]
+    NotBpffs {
+        /// The path.
+        path: String,
+    },
+    /// The names to pin under are taken.
+    #[error("{} there already: choose another directory, or remove {}", are_there(paths), if paths.len() == 1 { "it" } else { "them" })]
+    PinTaken {
+        /// Their paths.
+        paths: Vec<String>,
+    },
+    /// The object has more maps and programs than this process may open files.
+    #[error(
+        "the object needs {more} descriptors besides the {open} that are open, and the hard limit of open files is {hard}: raise it with `ulimit -Hn {}`", open.saturating_add(*more)
+    )]
+    TooManyFiles {
+        /// How many it needs.
+        more: u64,
+        /// How many are open.
+        open: u64,
+        /// RLIMIT_NOFILE's hard limit.
+        hard: u64,
+    },
 }
 
 /// **Bytes** of an Ethernet header, the least that a packet has. Source: `ETH_HLEN`.
@@ -199,18 +263,27 @@ impl LoadError {
             | Self::Kconfig(_)
             | Self::EntrySize { .. }
             | Self::PerCpu { .. }
-            | Self::Reuse { .. } => Blame::Object,
+            | Self::Reuse { .. }
+            | Self::PinMismatch { .. }
+            | Self::NotBpffs { .. }
+            | Self::PinTaken { .. } => Blame::Object,
+            // bpffs says EPERM to names that it does not like.
+            Self::PinDir { path, errno: Errno::EPERM } if path.contains('.') => Blame::Object,
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
             | Self::Slot { errno, .. }
             | Self::TestRun { errno, .. }
             | Self::Entry { errno, .. }
+            | Self::Pin { errno, .. }
+            | Self::PinOpen { errno, .. }
+            | Self::PinDir { errno, .. }
             | Self::Info { errno, .. } => of_errno(*errno),
             // With a log it is the verifier that forbids something, not the caller who may not ask.
             Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),
             Self::ProgLoad { .. }
             | Self::SlotReadBack { .. }
             | Self::MapMissing { .. }
+            | Self::TooManyFiles { .. }
             | Self::NotInPlan { .. } => Blame::Kernel,
         }
     }
@@ -233,6 +306,9 @@ impl LoadError {
             | Self::Slot { errno, .. }
             | Self::TestRun { errno, .. }
             | Self::Entry { errno, .. }
+            | Self::Pin { errno, .. }
+            | Self::PinOpen { errno, .. }
+            | Self::PinDir { errno, .. }
             | Self::Info { errno, .. } => Some(*errno),
             Self::Plan(_)
             | Self::Kconfig(_)
@@ -241,6 +317,10 @@ impl LoadError {
             | Self::EntrySize { .. }
             | Self::PerCpu { .. }
             | Self::Reuse { .. }
+            | Self::PinMismatch { .. }
+            | Self::NotBpffs { .. }
+            | Self::PinTaken { .. }
+            | Self::TooManyFiles { .. }
             | Self::SlotReadBack { .. } => None,
         }
     }
@@ -290,6 +370,17 @@ fn hint(errno: Errno, since: Option<&str>) -> String {
             .unwrap_or_default(),
         _ => String::new(),
     }
+}
+
+/// What bpffs means by `EPERM`, besides a missing privilege.
+fn pin_hint(path: &str, errno: Errno) -> &'static str {
+    let dot = path.contains('.') && errno == Errno::EPERM;
+    if dot { "; bpffs takes no names with a dot" } else { "" }
+}
+
+fn are_there(paths: &[String]) -> String {
+    let are = if paths.len() == 1 { "is" } else { "are" };
+    format!("{} {are}", paths.join(", "))
 }
 
 fn newer_than_this_kernel(since: Option<&str>) -> Option<&str> {

@@ -1,11 +1,12 @@
 //! What is in the kernel after a load: descriptors by name and by number.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
-use super::LoadError;
+use super::{LoadError, pins};
 use crate::plan::FillSlot;
 use crate::spec::{MapId, ProgId};
-use crate::sys::{Handle, Kernel, MapInfo, Mapping, ProgInfo, TestRun, TestRunReply};
+use crate::sys::{Bpffs, Handle, Kernel, MapInfo, Mapping, ProgInfo, TestRun, TestRunReply};
 use crate::uapi::{AttachType, MapType, ProgType};
 
 /// How much longer than before a packet may be after a run, in **bytes**: no program makes a longer one.
@@ -20,6 +21,19 @@ pub struct LoadedObject {
     pub programs: Vec<LoadedProgram>,
     /// Slots that were filled, each read back.
     pub slots: Vec<FilledSlot>,
+    /// Names on bpffs that this load made, in order.
+    pub pins: Vec<MadePin>,
+}
+
+/// A name on bpffs that a load made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MadePin {
+    /// Where.
+    pub path: PathBuf,
+    /// Whether it is a directory for pins.
+    pub is_dir: bool,
+    /// Whether it is there because a map asked to be shared by it, and is to stay when the object goes.
+    pub shared: bool,
 }
 
 /// A map in the kernel.
@@ -35,6 +49,17 @@ pub struct LoadedMap {
     pub fd: OwnedFd,
     /// Its memory in this process, for arenas.
     pub memory: Option<Mapping>,
+    /// The pin by which it is shared, if the object asked for one.
+    pub shared: Option<SharedPin>,
+}
+
+/// The pin by which a map is shared.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SharedPin {
+    /// Where.
+    pub path: String,
+    /// Whether it was there already: the map holds what it held before.
+    pub reused: bool,
 }
 
 /// A program in the kernel.
@@ -91,6 +116,26 @@ impl LoadedObject {
     /// The program with this number, if it was loaded.
     pub fn program_by_id(&self, id: ProgId) -> Option<&LoadedProgram> {
         self.programs.iter().find(|program| program.id == id)
+    }
+
+    /// Removes the names on bpffs that this load made: those, and no others.
+    pub fn unpin(&mut self, kernel: &impl Kernel) {
+        pins::remove(kernel, &std::mem::take(&mut self.pins));
+    }
+
+    /// Marks the pins of [`Options::pin_dir`](crate::plan::Options::pin_dir) as belonging to the program that was
+    /// loaded at this time ([`ProgInfo::load_time`]): it becomes the time at which they were last changed.
+    ///
+    /// Who wants to remove them later recognises them by it, to the nanosecond. `docs/pinning.md` has the reasons.
+    ///
+    /// # Errors
+    /// [`LoadError::PinDir`] with the errno.
+    pub fn mark_pins(&self, kernel: &impl Kernel, load_time: u64) -> Result<(), LoadError> {
+        for pin in self.pins.iter().filter(|pin| !pin.shared) {
+            let failed = |errno| LoadError::PinDir { path: pin.path.display().to_string(), errno };
+            kernel.bpffs(Bpffs::Mark(&pin.path, load_time)).map_err(failed)?;
+        }
+        Ok(())
     }
 }
 

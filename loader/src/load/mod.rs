@@ -1,11 +1,12 @@
 //! Carries out a plan: the first room below the kernel line.
 //!
 //! It makes the calls of a [`LoadPlan`] in order and owns what comes back. If a call fails, everything that was made
-//! before is closed again. Nothing is decided here that the plan has not written down.
+//! before is closed again, and its pins are removed. Nothing is decided here that the plan has not written down.
 
 mod entries;
 mod error;
 mod loaded;
+mod pins;
 mod session;
 pub(crate) mod slot;
 mod verify;
@@ -17,11 +18,11 @@ use crate::externs;
 use crate::features::Machine;
 use crate::plan::LoadPlan;
 use crate::spec::{MapId, ObjectSpec};
-use crate::sys::{Kernel, host};
+use crate::sys::{Kernel, host, limits};
 
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
-pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram};
+pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
 use session::Session;
@@ -68,9 +69,20 @@ pub fn execute<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Resu
     if let Some((_, error)) = plan.refused.first() {
         return Err(error.clone().into());
     }
+    make_room(plan)?;
     let mut session = Session::new(plan, kernel, given);
     for step in &plan.steps {
         session.step(step)?;
     }
     Ok(session.finish())
+}
+
+/// Descriptors that a load needs besides those that it makes: for files of `/proc`, sockets, and the caller.
+const SPARE_FILES: usize = 16;
+
+/// Sees to it that all descriptors of a plan can be open at once.
+fn make_room(plan: &LoadPlan<'_>) -> Result<(), LoadError> {
+    let more = plan.descriptors().saturating_add(SPARE_FILES);
+    let too_many = |limits::TooManyFiles { more, open, hard }| LoadError::TooManyFiles { more, open, hard };
+    limits::make_room_for_files(u64::try_from(more).unwrap_or(u64::MAX)).map_err(too_many)
 }

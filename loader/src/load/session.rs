@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::pins::Pins;
 use super::slot::{self, Content};
-use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy};
+use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, SharedPin};
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
-use crate::plan::{CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, SlotValue, Step};
+use crate::plan::{
+    CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, Pin, PinTarget, PinnedMap, SlotSource, SlotValue,
+    Step,
+};
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
     BtfLoad, Errno, Handle, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, ProgLoad,
@@ -18,9 +22,9 @@ use crate::uapi::UpdateFlags;
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
 const LOG_SIZES: &[u32] = &[64 << 10, 1 << 20, 16 << 20, 64 << 20];
 
-/// A load under way. Dropping it undoes everything: descriptors are all there is.
+/// A load under way. Dropping it undoes everything: descriptors and pins are all there is.
 #[derive(Debug)]
-pub(super) struct Session<'p, 'k, K> {
+pub(super) struct Session<'p, 'k, K: Kernel> {
     plan: &'p LoadPlan<'p>,
     kernel: &'k K,
     log: LogPolicy,
@@ -30,6 +34,9 @@ pub(super) struct Session<'p, 'k, K> {
     memory: BTreeMap<MapId, Mapping>,
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
     slots: Vec<FilledSlot>,
+    pins: Pins<'k, K>,
+    /// Maps that are shared by their pins.
+    shared: BTreeMap<MapId, SharedPin>,
 }
 
 impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
@@ -48,6 +55,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             memory: BTreeMap::new(),
             programs: BTreeMap::new(),
             slots: Vec::new(),
+            pins: Pins::new(kernel),
+            shared: BTreeMap::new(),
         }
     }
 
@@ -69,10 +78,14 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 let fd = self.load_program(load)?;
                 self.programs.insert(load.program, (load.clone(), fd));
             }
+            Step::FillSlot(fill) if self.holds_its_own(fill) => {}
             Step::FillSlot(fill) => {
                 let filled = self.fill_slot(fill)?;
                 self.slots.push(filled);
             }
+            Step::PinDir(dir) => self.pins.make_dir(dir)?,
+            Step::PinnedMap(pinned) => self.pinned_map(pinned)?,
+            Step::Pin(pin) => self.pin(pin)?,
         }
         Ok(())
     }
@@ -84,7 +97,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             MapSlot::Map(id) => {
                 let map = spec.map(id)?;
                 let memory = self.memory.remove(&id);
-                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory })
+                let shared = self.shared.remove(&id);
+                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, shared })
             }
             MapSlot::Template(_) | MapSlot::Copy(..) => None,
         });
@@ -93,7 +107,12 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             let (name, section) = (program.name.clone(), program.section.clone());
             Some(LoadedProgram { id, name, section, ty: load.ty, attach: load.attach, fd })
         });
-        LoadedObject { maps: maps.collect(), programs: programs.collect(), slots: self.slots }
+        LoadedObject {
+            maps: maps.collect(),
+            programs: programs.collect(),
+            slots: self.slots,
+            pins: self.pins.keep(),
+        }
     }
 
     /// The object.
@@ -275,6 +294,60 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         };
         let id = slot::fill(self.kernel, map, fill.key, content)?;
         Ok(FilledSlot { fill: *fill, map: map.name.to_string(), value: value.name.to_string(), id })
+    }
+
+    /// A map that was pinned already keeps what it holds; only programs are this load's to put there, as libbpf has it.
+    fn holds_its_own(&self, fill: &FillSlot) -> bool {
+        let of_the_object = fill.from == SlotSource::Values && matches!(fill.value, SlotValue::Map(_));
+        of_the_object && self.shared.get(&fill.map).is_some_and(|pin| pin.reused)
+    }
+
+    /// Takes what is pinned, or makes the map and pins it. Somebody may pin one in between, so it is looked for twice.
+    ///
+    /// Source: libbpf `bpf_object__create_maps`.
+    fn pinned_map(&mut self, pinned: &'p PinnedMap) -> Result<(), LoadError> {
+        let missing = || LoadError::NotInPlan { what: format!("what map {} looks like", pinned.map.0) };
+        let create = pinned.create().ok_or_else(missing)?;
+        for last in [false, true] {
+            if let Some(fd) = self.pins.open_map(create, &pinned.path)? {
+                self.maps.insert(MapSlot::Map(pinned.map), (&create.name, fd));
+                self.shared.insert(pinned.map, SharedPin { path: pinned.path.clone(), reused: true });
+                return Ok(());
+            }
+            for step in &pinned.make {
+                self.step(step)?;
+            }
+            let (_, map) = self.maps.get(&MapSlot::Map(pinned.map)).ok_or_else(missing)?;
+            let handle = Handle { name: &create.name, fd: map.as_fd() };
+            match self.pins.pin(handle, &pinned.path, true) {
+                Err(LoadError::Pin { errno: Errno::EEXIST, .. }) if !last => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    let pin = SharedPin { path: pinned.path.clone(), reused: false };
+                    self.shared.insert(pinned.map, pin);
+                    return Ok(());
+                }
+            }
+            self.maps.remove(&MapSlot::Map(pinned.map));
+            self.memory.remove(&pinned.map);
+        }
+        Ok(())
+    }
+
+    fn pin(&mut self, pin: &Pin) -> Result<(), LoadError> {
+        let missing = |what| LoadError::NotInPlan { what: format!("{what} to pin as {}", pin.path) };
+        let spec = self.spec();
+        let handle = match pin.what {
+            PinTarget::Map(id) => {
+                let (_, fd) = self.maps.get(&MapSlot::Map(id)).ok_or_else(|| missing("a map"))?;
+                Handle { name: spec.map_name(id), fd: fd.as_fd() }
+            }
+            PinTarget::Program(id) => {
+                let (_, fd) = self.programs.get(&id).ok_or_else(|| missing("a program"))?;
+                Handle { name: spec.program(id).map_or("?", |program| &program.name), fd: fd.as_fd() }
+            }
+        };
+        self.pins.pin(handle, &pin.path, false)
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Report {
     pub maps: Vec<MapReport>,
     /// Programs, in definition order, also those that no call could load.
     pub programs: Vec<ProgramReport>,
-    /// Slots that could not be filled.
+    /// Slots that could not be filled, and pins that could not be made.
     pub slots: Vec<LoadError>,
 }
 
@@ -79,7 +79,13 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
                     took,
                 });
             }
-            Step::FillSlot(_) => report.slots.extend(result.err()),
+            Step::PinnedMap(pinned) => {
+                if let Some(create) = pinned.create() {
+                    let info = || info("map", session.map(create.slot), |map| kernel.map_info(map));
+                    report.map(create, result.and_then(|()| ask.when_wanted(info)));
+                }
+            }
+            Step::FillSlot(_) | Step::PinDir(_) | Step::Pin(_) => report.slots.extend(result.err()),
             Step::LoadBtf(_) => {}
         }
     }

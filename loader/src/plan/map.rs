@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{CreateMap, MapSlot, Options, PlanError, Step};
+use super::{CreateMap, MapSlot, Options, PinnedMap, PlanError, Step, pins};
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
 use crate::spec::{Inner, MapId, MapOrigin, MapSpec};
@@ -48,27 +48,37 @@ pub(super) fn steps(
         if spec.origin == MapOrigin::Internal && !machine.features.contains(Features::GLOBAL_DATA) {
             continue;
         }
+        let mut make = Vec::new();
         if let Some(Inner::Template(template)) = &spec.inner {
-            steps.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
+            make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
         }
         let map = create(spec, MapSlot::Map(id), inner(spec, id)?, machine);
         for copy in 1..=copies.get(&id).copied().unwrap_or(0) {
             let name = format!("{}.copy{copy}", map.name);
-            steps.push(Step::CreateMap(CreateMap { slot: MapSlot::Copy(id, copy), name, ..map.clone() }));
+            make.push(Step::CreateMap(CreateMap { slot: MapSlot::Copy(id, copy), name, ..map.clone() }));
         }
-        steps.push(Step::CreateMap(map));
-        if spec.ty == MapType::ARENA {
-            // Programs may use an arena only once it has a place in some process.
-            let len = u64::from(spec.max_entries).saturating_mul(machine.page_size.into());
-            steps.push(Step::MapMemory { map: id, address: spec.map_extra, len });
-        } else if spec.data.is_some() {
-            steps.push(Step::SetData(id));
-        }
-        if spec.frozen && machine.features.contains(Features::FROZEN_MAPS) {
-            steps.push(Step::Freeze(id));
+        make.push(Step::CreateMap(map));
+        contents(spec, id, machine, &mut make);
+        match pins::of_map(&object.spec, spec, options) {
+            Some(path) => steps.push(Step::PinnedMap(PinnedMap { map: id, path, make })),
+            None => steps.append(&mut make),
         }
     }
     Ok(())
+}
+
+/// Appends what fills a map that was created.
+fn contents(spec: &MapSpec, id: MapId, machine: &Machine, steps: &mut Vec<Step>) {
+    if spec.ty == MapType::ARENA {
+        // Programs may use an arena only once it has a place in some process.
+        let len = u64::from(spec.max_entries).saturating_mul(machine.page_size.into());
+        steps.push(Step::MapMemory { map: id, address: spec.map_extra, len });
+    } else if spec.data.is_some() {
+        steps.push(Step::SetData(id));
+    }
+    if spec.frozen && machine.features.contains(Features::FROZEN_MAPS) {
+        steps.push(Step::Freeze(id));
+    }
 }
 
 fn inner(spec: &MapSpec, id: MapId) -> Result<Option<MapSlot>, PlanError> {

@@ -5,6 +5,7 @@
 //! then the entries of jump tables, whose programs must exist.
 
 mod map;
+mod pins;
 mod program;
 mod slots;
 
@@ -47,7 +48,15 @@ pub struct Options {
     pub mixed_tables: MixedTables,
     /// Maps that are there already and are not created.
     pub reused: BTreeSet<MapId>,
+    /// The bpffs below which maps are pinned that ask for it, and taken from if they are there already: most often
+    /// [`PIN_ROOT`]. Without it they are maps like any other.
+    pub pin_root: Option<String>,
+    /// A directory on a bpffs under which all maps and programs are pinned once they are loaded and filled.
+    pub pin_dir: Option<String>,
 }
+
+/// Where the bpffs is that everybody knows.
+pub const PIN_ROOT: &str = "/sys/fs/bpf";
 
 /// Which programs to load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -95,6 +104,64 @@ pub enum Step {
     LoadProgram(LoadProgram),
     /// `BPF_MAP_UPDATE_ELEM` of a map of programs or maps.
     FillSlot(FillSlot),
+    /// mkdir(2) of a directory for pins and of those above it, where they are missing. It must be on a bpffs.
+    PinDir(PinDir),
+    /// `BPF_OBJ_GET` of a map that is pinned already. If there is none, it is created and `BPF_OBJ_PIN` pins it; if
+    /// somebody else pinned one in between, that one is taken.
+    PinnedMap(PinnedMap),
+    /// `BPF_OBJ_PIN`.
+    Pin(Pin),
+}
+
+/// A directory for pins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PinDir {
+    /// Its path.
+    pub path: String,
+    /// Paths in it that must be free.
+    pub free: Vec<String>,
+    /// Whether it is for maps that are shared by their pins, and so stays when the object goes.
+    pub shared: bool,
+}
+
+/// A map that is shared by the name of its pin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PinnedMap {
+    /// The map.
+    pub map: MapId,
+    /// Where it is pinned.
+    pub path: String,
+    /// What makes it, if it is not there: [`Step::CreateMap`] and what fills it.
+    pub make: Vec<Step>,
+}
+
+impl PinnedMap {
+    /// What the map must look like.
+    pub fn create(&self) -> Option<&CreateMap> {
+        let creates = self
+            .make
+            .iter()
+            .filter_map(|step| if let Step::CreateMap(create) = step { Some(create) } else { None });
+        creates.into_iter().find(|create| create.slot == MapSlot::Map(self.map))
+    }
+}
+
+/// Something to pin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pin {
+    /// What.
+    pub what: PinTarget,
+    /// Where.
+    pub path: String,
+}
+
+/// What is pinned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PinTarget {
+    /// A program.
+    Program(ProgId),
+    /// A map.
+    Map(MapId),
 }
 
 /// A map of this load: one of the object's, a template for inner maps, or a copy.
@@ -294,6 +361,16 @@ pub enum PlanError {
         /// One of another kind.
         second: String,
     },
+    /// Two things would be pinned under one name.
+    #[error("{first} and {second} would both be pinned as {path}: rename one of them")]
+    PinClash {
+        /// The first.
+        first: String,
+        /// The second.
+        second: String,
+        /// The path.
+        path: String,
+    },
 }
 
 /// Decides which calls load the object.
@@ -315,9 +392,13 @@ pub fn plan<'o>(
     if let Some(btf) = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF)) {
         steps.push(Step::LoadBtf(btf.encode()));
     }
+    let ids: Vec<ProgId> = programs.iter().map(|load| load.program).collect();
+    let pins = pins::all(object, options, &ids)?;
+    steps.extend(pins.dirs.into_iter().map(Step::PinDir));
     map::steps(object, machine, options, &copies, &mut steps)?;
     steps.extend(programs.into_iter().map(Step::LoadProgram));
     steps.extend(fills.into_iter().map(Step::FillSlot));
+    steps.extend(pins.pins.into_iter().map(Step::Pin));
     Ok(LoadPlan { object, steps, refused })
 }
 
@@ -327,6 +408,14 @@ impl LoadPlan<'_> {
         self.steps
             .iter()
             .filter_map(|step| if let Step::LoadProgram(load) = step { Some(load) } else { None })
+    }
+
+    /// Descriptors that are open at once when the plan is carried out.
+    pub fn descriptors(&self) -> usize {
+        let makes = |step: &&Step| {
+            matches!(step, Step::LoadBtf(_) | Step::CreateMap(_) | Step::PinnedMap(_) | Step::LoadProgram(_))
+        };
+        self.steps.iter().filter(makes).count()
     }
 
     /// Slots that the plan fills.

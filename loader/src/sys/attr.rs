@@ -121,13 +121,25 @@ attr! {
     MapById = 14, 12 { id: u32, next_id: u32, open_flags: u32, }
 }
 
+attr! {
+    /// `BPF_OBJ_PIN`.
+    ObjPin = 6, 16 { pathname: u64, bpf_fd: u32, file_flags: u32, }
+    bpf_fd @ 8
+}
+
+attr! {
+    /// `BPF_OBJ_GET`.
+    ObjGet = 7, 16 { pathname: u64, bpf_fd: u32, file_flags: u32, }
+    file_flags @ 12
+}
+
 /// A structure that `BPF_OBJ_GET_INFO_BY_FD` fills in.
 ///
 /// # Safety
 /// `repr(C)`, without padding, valid for any bytes.
 pub(super) unsafe trait InfoStruct: Default {}
 
-/// Source: `struct bpf_map_info`, up to `map_flags` and `name`.
+/// Source: `struct bpf_map_info`, up to `map_extra`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct MapInfo {
@@ -138,8 +150,12 @@ pub(super) struct MapInfo {
     pub(super) max_entries: u32,
     pub(super) map_flags: u32,
     pub(super) name: [u8; 16],
+    /// `ifindex` to `btf_vmlinux_id`, which this crate does not ask for.
+    pub(super) unused: [u64; 5],
+    pub(super) map_extra: u64,
 }
-const _: () = assert!(size_of::<MapInfo>() == 40 && offset_of!(MapInfo, name) == 24);
+const _: () = assert!(offset_of!(MapInfo, name) == 24 && offset_of!(MapInfo, map_extra) == 80);
+const _: () = assert!(size_of::<MapInfo>() == 88);
 // SAFETY: integers only, asserted to be without padding.
 unsafe impl InfoStruct for MapInfo {}
 

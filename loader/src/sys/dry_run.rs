@@ -1,13 +1,15 @@
 //! A kernel that says yes to everything, or to everything but one call.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
+use super::pins::Pins;
 use super::script::{lock, null};
 use super::{
-    BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, ProgInfo,
-    ProgLoad, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, PinKind,
+    Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
 };
 use crate::uapi::{MapFlags, MapType, ProgType};
 
@@ -28,6 +30,9 @@ struct Invented {
     ids: BTreeMap<String, u32>,
     /// Names of what stands in slots, by map and key.
     slots: BTreeMap<(String, Vec<u8>), String>,
+    /// What the maps that were created or opened look like. A number that is used again is a new map.
+    maps: BTreeMap<RawFd, MapInfo>,
+    pins: Pins,
 }
 
 impl DryRun {
@@ -39,6 +44,18 @@ impl DryRun {
     /// A kernel whose call number `call`, from 0, fails.
     pub fn failing(call: usize, errno: Errno) -> Self {
         Self { fail: Some((call, errno)), state: Mutex::default() }
+    }
+
+    /// The same kernel, where such a map is pinned already.
+    #[must_use]
+    pub fn with_pinned_map(self, path: impl Into<PathBuf>, map: MapInfo) -> Self {
+        lock(&self.state).pins.insert(path.into(), Some(map));
+        self
+    }
+
+    /// What is pinned, and the directories that were made for it.
+    pub fn pins(&self) -> Vec<PathBuf> {
+        lock(&self.state).pins.all()
     }
 
     /// Calls so far.
@@ -67,8 +84,10 @@ impl Kernel for DryRun {
         Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
     }
 
-    fn map_create(&self, _request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
-        self.call().and_then(|_| null())
+    fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
+        let (mut state, fd) = (self.call()?, null()?);
+        state.maps.insert(fd.as_raw_fd(), made(request));
+        Ok(fd)
     }
 
     fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
@@ -122,15 +141,8 @@ impl Kernel for DryRun {
 
     fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
         let mut state = self.call()?;
-        Ok(MapInfo {
-            id: Self::id(&mut state, map.name),
-            name: map.name.to_string(),
-            ty: MapType::UNSPEC,
-            key_size: 0,
-            value_size: 0,
-            max_entries: 0,
-            flags: MapFlags::empty(),
-        })
+        let info = state.maps.get(&map.fd.as_raw_fd()).cloned().unwrap_or(UNKNOWN);
+        Ok(MapInfo { id: Self::id(&mut state, map.name), name: map.name.to_string(), ..info })
     }
 
     fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
@@ -153,5 +165,48 @@ impl Kernel for DryRun {
 
     fn prog_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {
         self.call().and_then(|_| null())
+    }
+
+    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+        let mut state = self.call()?;
+        let map = state.maps.get(&object.fd.as_raw_fd()).cloned();
+        state.pins.pin(path, map)
+    }
+
+    fn obj_get(&self, path: &Path) -> Result<Pinned, Errno> {
+        let (mut state, fd) = (self.call()?, null()?);
+        let Some(map) = state.pins.get(path)? else {
+            return Ok(Pinned { fd, kind: PinKind::Program });
+        };
+        state.maps.insert(fd.as_raw_fd(), map);
+        Ok(Pinned { fd, kind: PinKind::Map })
+    }
+
+    fn bpffs(&self, call: Bpffs<'_>) -> Result<bool, Errno> {
+        self.call()?.pins.call(call)
+    }
+}
+
+/// What is said about a map that nobody made here.
+const UNKNOWN: MapInfo = MapInfo {
+    id: 0,
+    name: String::new(),
+    ty: MapType::UNSPEC,
+    key_size: 0,
+    value_size: 0,
+    max_entries: 0,
+    flags: MapFlags::empty(),
+    map_extra: 0,
+};
+
+fn made(request: &MapCreate<'_>) -> MapInfo {
+    MapInfo {
+        ty: request.ty,
+        key_size: request.key_size,
+        value_size: request.value_size,
+        max_entries: request.max_entries,
+        flags: request.flags,
+        map_extra: request.map_extra,
+        ..UNKNOWN
     }
 }

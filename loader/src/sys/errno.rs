@@ -31,7 +31,9 @@ const NAMES: &[(i32, &str)] = &[
     (libc::EROFS, "EROFS"),
     (libc::EDOM, "EDOM"),
     (libc::ERANGE, "ERANGE"),
+    (libc::ENAMETOOLONG, "ENAMETOOLONG"),
     (libc::ENOSYS, "ENOSYS"),
+    (libc::ENOTEMPTY, "ENOTEMPTY"),
     (libc::ELOOP, "ELOOP"),
     (libc::EILSEQ, "EILSEQ"),
     (libc::EOPNOTSUPP, "EOPNOTSUPP"),
@@ -47,6 +49,8 @@ impl Errno {
     pub const EACCES: Self = Self(libc::EACCES);
     /// `EINVAL`.
     pub const EINVAL: Self = Self(libc::EINVAL);
+    /// `EEXIST`: it is there already.
+    pub const EEXIST: Self = Self(libc::EEXIST);
     /// `ENOENT`: it is not there.
     pub const ENOENT: Self = Self(libc::ENOENT);
     /// `ENOSPC`: the log did not fit its buffer.
@@ -59,8 +63,6 @@ impl Errno {
     pub const ENOMEM: Self = Self(libc::ENOMEM);
     /// `EINTR`: a signal came.
     pub const EINTR: Self = Self(libc::EINTR);
-    /// `EEXIST`: it is there already.
-    pub const EEXIST: Self = Self(libc::EEXIST);
     /// `ENOTSUPP`: the kernel's own "not supported".
     pub const ENOTSUPP: Self = Self(524);
 

@@ -5,13 +5,15 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::ffi::CString;
+use std::fs;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use super::attr::{self, Attr, InfoStruct};
 use super::{
-    BtfLoad, Errno, Handle, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, Mapping,
-    ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, Errno, Handle, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, Mapping,
+    PinKind, Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply, limits, mount,
 };
 use crate::bytes::{unsigned, until_nul};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
@@ -181,6 +183,7 @@ impl Kernel for Linux {
             value_size: info.value_size,
             max_entries: info.max_entries,
             flags: MapFlags::from_bits_retain(info.map_flags),
+            map_extra: info.map_extra,
         })
     }
 
@@ -214,6 +217,45 @@ impl Kernel for Linux {
     fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
         bpf_fd(&mut attr::ProgById { id, ..attr::ProgById::default() })
     }
+
+    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+        let path = mount::c_path(path)?;
+        let pathname = path.as_ptr() as u64;
+        bpf(&mut attr::ObjPin { pathname, bpf_fd: raw(object), file_flags: 0 }).map(drop)
+    }
+
+    fn obj_get(&self, path: &Path) -> Result<Pinned, Errno> {
+        let path = mount::c_path(path)?;
+        let pathname = path.as_ptr() as u64;
+        let fd = bpf_fd(&mut attr::ObjGet { pathname, ..attr::ObjGet::default() })?;
+        Ok(Pinned { kind: kind(&fd), fd })
+    }
+
+    fn bpffs(&self, call: Bpffs<'_>) -> Result<bool, Errno> {
+        let failed = |error: std::io::Error| Errno::from_io(&error);
+        match call {
+            Bpffs::Is(path) => return mount::is_bpffs(path),
+            Bpffs::Has(path) => match fs::symlink_metadata(path).map_err(failed) {
+                Ok(_) => return Ok(true),
+                Err(Errno::ENOENT) => return Ok(false),
+                Err(errno) => return Err(errno),
+            },
+            Bpffs::MakeDir(path) => fs::create_dir(path).map_err(failed)?,
+            Bpffs::RemovePin(path) => fs::remove_file(path).map_err(failed)?,
+            Bpffs::RemoveDir(path) => fs::remove_dir(path).map_err(failed)?,
+            Bpffs::Mark(path, time) => mount::set_modified(path, time)?,
+        }
+        Ok(true)
+    }
+}
+
+/// What a descriptor of bpf(2) is of: the kernel tells only by the name of its file.
+fn kind(fd: &OwnedFd) -> PinKind {
+    const NAMES: &[(&str, PinKind)] =
+        &[("bpf-map", PinKind::Map), ("bpf-prog", PinKind::Program), ("bpf_link", PinKind::Link)];
+    let name = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
+    let name = name.to_string_lossy();
+    NAMES.iter().find(|(known, _)| name.contains(known)).map_or(PinKind::Other, |(_, kind)| *kind)
 }
 
 /// The code as bytes, with the maps' descriptors in their places: the only moment when they are there.
@@ -227,7 +269,13 @@ fn code(request: &ProgLoad<'_>) -> Vec<[u8; 8]> {
     insns.iter().map(|insn| insn.to_native()).collect()
 }
 
+/// Makes a call; where memory may count against RLIMIT_MEMLOCK, with that limit out of the way.
 fn bpf<A: Attr>(attr: &mut A) -> Result<RawFd, Errno> {
+    let counted = [attr::MapCreate::COMMAND, attr::ProgLoad::COMMAND];
+    if counted.contains(&A::COMMAND) { limits::without_memlock(|| call(attr)) } else { call(attr) }
+}
+
+fn call<A: Attr>(attr: &mut A) -> Result<RawFd, Errno> {
     let mut attempts = ATTEMPTS;
     loop {
         // SAFETY: `A: Attr` fixes layout and size; addresses in it come from live slices of the stated length.

@@ -10,14 +10,17 @@ mod attr;
 mod dry_run;
 mod errno;
 pub mod host;
+pub mod limits;
 mod linux;
 mod mmap;
 mod mount;
+mod pins;
 mod script;
 mod text;
 pub mod tracefs;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use crate::btf::TypeId;
 use crate::insn::{Insn, InsnIdx};
@@ -124,6 +127,24 @@ pub trait Kernel: Sync {
     /// # Errors
     /// The errno; `ENOENT` if there is no such program.
     fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno>;
+
+    /// `BPF_OBJ_PIN`: gives a map or program a name on bpffs, which holds it as a descriptor does. Since: Linux 4.4.
+    ///
+    /// # Errors
+    /// The errno. `EEXIST` if the name is taken, `EPERM` also where the path is on no bpffs or has a dot in it.
+    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno>;
+
+    /// `BPF_OBJ_GET`: opens what is pinned there. Since: Linux 4.4.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` if nothing is.
+    fn obj_get(&self, path: &Path) -> Result<Pinned, Errno>;
+
+    /// Looks at, makes or removes a name on bpffs.
+    ///
+    /// # Errors
+    /// The errno of the call.
+    fn bpffs(&self, call: Bpffs<'_>) -> Result<bool, Errno>;
 }
 
 /// A descriptor and the name of what it stands for.
@@ -319,6 +340,8 @@ pub struct MapInfo {
     pub max_entries: u32,
     /// Flags.
     pub flags: MapFlags,
+    /// What some types take besides. Since: Linux 5.16.
+    pub map_extra: u64,
 }
 
 /// What the kernel says about a program.
@@ -340,4 +363,43 @@ pub struct ProgInfo {
     pub verified_insns: u32,
     /// Ids of the maps that it refers to.
     pub map_ids: Vec<u32>,
+}
+
+/// What was pinned.
+#[derive(Debug)]
+pub struct Pinned {
+    /// Its descriptor.
+    pub fd: OwnedFd,
+    /// What it is.
+    pub kind: PinKind,
+}
+
+/// What a pin holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PinKind {
+    /// A map.
+    Map,
+    /// A program.
+    Program,
+    /// A link.
+    Link,
+    /// Something that this crate does not know, or `/proc` does not say.
+    Other,
+}
+
+/// A call of the file system, for names on bpffs. The answer is `true` where nothing else is said.
+#[derive(Clone, Copy, Debug)]
+pub enum Bpffs<'a> {
+    /// statfs(2): whether this place is on a bpffs.
+    Is(&'a Path),
+    /// lstat(2): whether there is something of this name.
+    Has(&'a Path),
+    /// mkdir(2).
+    MakeDir(&'a Path),
+    /// unlink(2) of a pin. What it holds lives on while something else holds it.
+    RemovePin(&'a Path),
+    /// rmdir(2), of an empty directory.
+    RemoveDir(&'a Path),
+    /// utimensat(2): sets when it was last changed to this many **nanoseconds** after 1970-01-01.
+    Mark(&'a Path, u64),
 }

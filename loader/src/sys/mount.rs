@@ -1,8 +1,11 @@
 //! System calls around file systems that the standard library has no words for. One of the files where `unsafe` lives.
 #![expect(unsafe_code, reason = "system calls")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::Errno;
 
@@ -42,4 +45,40 @@ fn owned(result: libc::c_long) -> Result<OwnedFd, Errno> {
 pub(super) fn page_size() -> libc::c_long {
     // SAFETY: no memory is involved.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) }
+}
+
+/// Whether a place is on a bpffs. Source: statfs(2), `BPF_FS_MAGIC`.
+pub(super) fn is_bpffs(path: &Path) -> Result<bool, Errno> {
+    let path = c_path(path)?;
+    let mut found = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the path is NUL-terminated; the kernel fills in the structure that it is given the address of.
+    if unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) } != 0 {
+        return Err(Errno::last());
+    }
+    // SAFETY: the call succeeded, so the structure is filled in.
+    let found = unsafe { found.assume_init() };
+    #[allow(clippy::useless_conversion, reason = "the types of both differ between libcs")]
+    let is_bpffs = i64::try_from(found.f_type).ok() == i64::try_from(libc::BPF_FS_MAGIC).ok();
+    Ok(is_bpffs)
+}
+
+/// Sets when a file was last changed, in **nanoseconds** after 1970-01-01; the last access stays. A link is not followed.
+pub(super) fn set_modified(path: &Path, nanoseconds: u64) -> Result<(), Errno> {
+    const SECOND: u64 = 1_000_000_000;
+    let path = c_path(path)?;
+    let too_large = |_too_large| Errno::EINVAL;
+    let modified = libc::timespec {
+        tv_sec: (nanoseconds / SECOND).try_into().map_err(too_large)?,
+        tv_nsec: (nanoseconds % SECOND).try_into().map_err(too_large)?,
+    };
+    let times = [libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT }, modified];
+    // SAFETY: the path is NUL-terminated; the call reads the two times.
+    let done =
+        unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) };
+    if done == 0 { Ok(()) } else { Err(Errno::last()) }
+}
+
+/// A path for a system call.
+pub(super) fn c_path(path: &Path) -> Result<CString, Errno> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_nul_inside| Errno::EINVAL)
 }

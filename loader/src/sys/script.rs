@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::text::{Text, about};
+use super::text::{Text, about, path_word, pin_kind, pin_kind_of};
 use super::{
-    BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, Mapping, ProgInfo, ProgLoad, Reply,
-    TestRun, TestRunReply,
+    Bpffs, BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, Mapping, Pinned, ProgInfo,
+    ProgLoad, Reply, TestRun, TestRunReply,
 };
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
 use crate::uapi::{MapFlags, MapType, ProgType};
@@ -40,7 +41,8 @@ impl<K: Kernel> Recorder<K> {
         lock(&self.state).transcript.clone()
     }
 
-    fn note(&self, request: String, reply: String) {
+    /// Writes down a call that somebody else made, such as one over netlink.
+    pub fn note(&self, request: String, reply: String) {
         lock(&self.state).transcript.calls.push(Call { request, reply });
     }
 
@@ -147,7 +149,9 @@ impl<K: Kernel> Kernel for Recorder<K> {
         self.note_result(about("MAP_INFO", map), &result, |info| {
             let (name, ty, flags) = (word(&info.name), info.ty.0, info.flags.bits());
             let (key, value, max) = (info.key_size, info.value_size, info.max_entries);
-            format!(" id={id} name={name} type={ty} key={key} value={value} max={max} flags={flags}")
+            let extra =
+                if info.map_extra == 0 { String::new() } else { format!(" extra={}", info.map_extra) };
+            format!(" id={id} name={name} type={ty} key={key} value={value} max={max} flags={flags}{extra}")
         });
         result
     }
@@ -172,6 +176,25 @@ impl<K: Kernel> Kernel for Recorder<K> {
     fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
         let result = self.kernel.prog_by_id(id);
         self.note_result(format!("PROG_BY_ID {}", self.stable(id)), &result, |_| String::new());
+        result
+    }
+
+    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+        let result = self.kernel.obj_pin(object, path);
+        self.note_result(pin(object, path), &result, |()| String::new());
+        result
+    }
+
+    fn obj_get(&self, path: &Path) -> Result<Pinned, Errno> {
+        let result = self.kernel.obj_get(path);
+        let request = format!("OBJ_GET {}", path_word(path));
+        self.note_result(request, &result, |pinned| format!(" kind={}", pin_kind(pinned.kind)));
+        result
+    }
+
+    fn bpffs(&self, call: Bpffs<'_>) -> Result<bool, Errno> {
+        let result = self.kernel.bpffs(call);
+        self.note_result(call.text(), &result, |yes| if *yes { String::new() } else { " no".to_string() });
         result
     }
 }
@@ -343,6 +366,7 @@ impl Kernel for Replay {
             value_size: number(call, "value"),
             max_entries: number(call, "max"),
             flags: MapFlags::from_bits_retain(number(call, "flags")),
+            map_extra: call.field("extra").and_then(|n| n.parse().ok()).unwrap_or(0),
         })
     }
 
@@ -368,6 +392,23 @@ impl Kernel for Replay {
     fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
         self.outcome(format!("PROG_BY_ID {id}")).and_then(|_| null())
     }
+
+    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+        self.outcome(pin(object, path)).map(drop)
+    }
+
+    fn obj_get(&self, path: &Path) -> Result<Pinned, Errno> {
+        let call = self.outcome(format!("OBJ_GET {}", path_word(path)))?;
+        Ok(Pinned { fd: null()?, kind: pin_kind_of(call.field("kind").unwrap_or_default()) })
+    }
+
+    fn bpffs(&self, call: Bpffs<'_>) -> Result<bool, Errno> {
+        self.outcome(call.text()).map(|call| !call.reply.ends_with(" no"))
+    }
+}
+
+fn pin(object: Handle<'_>, path: &Path) -> String {
+    format!("{} path={}", about("OBJ_PIN", object), path_word(path))
 }
 
 fn memory(map: Handle<'_>, address: u64, len: usize) -> String {

@@ -1,6 +1,8 @@
 //! Requests as one line of text: what a recording shows, and what a replay compares.
 
-use super::{BtfLoad, Handle, LogRequest, MapCreate, MapUpdate, MapValue, ProgLoad, TestRun};
+use std::path::Path;
+
+use super::{Bpffs, BtfLoad, Handle, LogRequest, MapCreate, MapUpdate, MapValue, PinKind, ProgLoad, TestRun};
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
 
@@ -95,6 +97,40 @@ impl Text for TestRun<'_> {
 /// A command about one thing.
 pub(super) fn about(command: &str, handle: Handle<'_>) -> String {
     format!("{command} {}", word(handle.name))
+}
+
+/// Words for what a pin holds, as a recording has them.
+const PIN_KINDS: &[(PinKind, &str)] =
+    &[(PinKind::Map, "map"), (PinKind::Program, "prog"), (PinKind::Link, "link"), (PinKind::Other, "other")];
+
+/// The word for what a pin holds.
+pub(super) fn pin_kind(kind: PinKind) -> &'static str {
+    PIN_KINDS.iter().find(|(known, _)| *known == kind).map_or("other", |(_, word)| word)
+}
+
+/// What a pin of this word holds.
+pub(super) fn pin_kind_of(word: &str) -> PinKind {
+    PIN_KINDS.iter().find(|(_, known)| *known == word).map_or(PinKind::Other, |(kind, _)| *kind)
+}
+
+/// A path as one word.
+pub(super) fn path_word(path: &Path) -> String {
+    word(&path.to_string_lossy())
+}
+
+impl Text for Bpffs<'_> {
+    /// Without the time of a mark, which is another one in every run.
+    fn text(&self) -> String {
+        let (command, path) = match self {
+            Self::Is(path) => ("STATFS", path),
+            Self::Has(path) => ("LSTAT", path),
+            Self::MakeDir(path) => ("MKDIR", path),
+            Self::RemovePin(path) => ("UNLINK", path),
+            Self::RemoveDir(path) => ("RMDIR", path),
+            Self::Mark(path, _) => ("UTIMENSAT", path),
+        };
+        format!("{command} {}", path_word(path))
+    }
 }
 
 fn log(request: Option<LogRequest>) -> String {
