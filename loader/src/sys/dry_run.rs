@@ -15,7 +15,7 @@ use crate::uapi::{MapFlags, MapType, ProgType};
 
 /// Says yes to everything, without privilege: shows which calls a plan makes. One call can be made to fail.
 ///
-/// Wrapped in a [`Recorder`] it gives the text of those calls.
+/// Wrapped in a [`Recorder`](super::Recorder) it gives the text of those calls.
 #[derive(Debug, Default)]
 pub struct DryRun {
     /// The call to fail, from 0, and how.
