@@ -281,7 +281,7 @@ impl Object {
             return Error::NotInObject { what: "global variable", name, there_are: there_are.to_string() };
         };
         let vars = self.sections(btf).flat_map(|(_, vars)| vars);
-        missing("global variable", name, vars.map(|var| btf.name(var.var).to_string()))
+        missing("global variable", name, vars.map(|var| btf.name(var.var)))
     }
 }
 

@@ -58,8 +58,8 @@ pub const OBJECTS: &[Object] = &[
 
     // One question each; the comment at the top of the source says which.
     object("tests/fixtures/calls.o", "tests/fixtures/calls.c", Ship, &[]),
-    object("tests/fixtures/calls-clang14.o", "tests/fixtures/calls.c", Clang14, &[]),
     object("tests/fixtures/calls-sections.o", "tests/fixtures/calls.c", Ship, &["-ffunction-sections"]),
+    object("tests/fixtures/calls-clang14.o", "tests/fixtures/calls.c", Clang14, &[]),
     object("tests/fixtures/data.o", "tests/fixtures/data.c", Ship, &[]),
     object("tests/fixtures/data-clang14.o", "tests/fixtures/data.c", Clang14, &[]),
     object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang22, &["--target=bpfeb"]),
