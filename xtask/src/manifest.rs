@@ -58,6 +58,7 @@ pub const OBJECTS: &[Object] = &[
 
     // One question each; the comment at the top of the source says which.
     object("tests/fixtures/calls.o", "tests/fixtures/calls.c", Ship, &[]),
+    object("tests/fixtures/calls-sections.o", "tests/fixtures/calls.c", Ship, &["-ffunction-sections"]),
     object("tests/fixtures/calls-clang14.o", "tests/fixtures/calls.c", Clang14, &[]),
     object("tests/fixtures/callbacks.o", "tests/fixtures/callbacks.c", Ship, &[]),
     object("tests/fixtures/inner_maps.o", "tests/fixtures/inner_maps.c", Ship, &[]),

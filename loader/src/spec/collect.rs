@@ -222,6 +222,11 @@ fn unclaimed_relocations(elf: &ElfObject<'_>, places: &[Place]) -> Result<(), Sp
     Ok(())
 }
 
+/// `.text`, and what `-ffunction-sections` makes of it: `.text.NAME`.
+fn is_text(section: &str) -> bool {
+    section.strip_prefix(TEXT).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Which functions are entry programs.
 ///
 /// A function of a named section is one, unless it is static and somebody calls it. Functions of `.text` are
@@ -242,11 +247,11 @@ fn programs(
             | RelocTarget::Broken { .. } => None,
         })
         .collect();
-    let only_text = elf.sections.iter().all(|s| !holds_code(s) || s.name == TEXT);
+    let only_text = elf.sections.iter().all(|s| !holds_code(s) || is_text(s.name));
     let ids = (0..functions.len()).map(FuncId::new);
     let entries = ids.zip(functions).zip(places).filter(|((id, function), place)| {
         let called = used.contains(id);
-        if function.section == TEXT { only_text && !called } else { place.global || !called }
+        if is_text(&function.section) { only_text && !called } else { place.global || !called }
     });
     entries
         .map(|((func, function), _)| ProgramSpec {

@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::SpecError;
+use super::calls::Targets;
 use crate::bytes::{Endian, to_usize};
 use crate::elf::{Binding, Content, ElfObject, Section, SectionIdx, Symbol, SymbolKind};
 use crate::insn::{ByteOff, Insn};
@@ -31,17 +32,24 @@ pub(super) fn holds_code(section: &Section<'_>) -> bool {
 /// All functions, by section and offset.
 pub(super) fn find(elf: &ElfObject<'_>) -> Result<Vec<Place>, SpecError> {
     let mut places = Vec::new();
+    let targets = Targets::find(elf);
     for section in elf.sections.iter().filter(|s| holds_code(s)) {
         if section.data.len() % Insn::SIZE != 0 {
             return Err(SpecError::CodeSize { section: section.name.to_string(), size: section.size });
         }
-        places.extend(in_section(elf, section)?);
+        places.extend(in_section(elf, section, &targets)?);
     }
     Ok(places)
 }
 
-fn in_section(elf: &ElfObject<'_>, section: &Section<'_>) -> Result<Vec<Place>, SpecError> {
-    let mut symbols: Vec<_> = elf.symbols_in(section).filter(|s| names_function(s)).collect();
+fn in_section(
+    elf: &ElfObject<'_>,
+    section: &Section<'_>,
+    targets: &Targets,
+) -> Result<Vec<Place>, SpecError> {
+    let names = |s: &&Symbol<'_>| names_function(s) || targets.lead_to(s);
+    let mut symbols: Vec<_> = elf.symbols_in(section).filter(names).cloned().collect();
+    symbols.extend(targets.unnamed(section, &symbols));
     // Two names for one place (an alias) are one function; the global name is the one that is called.
     symbols.sort_by_key(|s| (s.value, s.binding == Binding::Local));
     symbols.dedup_by_key(|s| s.value);
@@ -62,7 +70,8 @@ fn in_section(elf: &ElfObject<'_>, section: &Section<'_>) -> Result<Vec<Place>, 
     Ok(places)
 }
 
-/// Old compilers leave the type of functions open; local symbols without a type are jump labels (`LBB0_1`).
+/// Old compilers leave the type of functions open; local symbols without a type are jump labels (`LBB0_1`),
+/// unless somebody calls them.
 fn names_function(symbol: &Symbol<'_>) -> bool {
     match symbol.kind {
         SymbolKind::Function => true,

@@ -6,6 +6,7 @@
 
 mod btf_fixup;
 mod btf_map;
+mod calls;
 mod collect;
 mod data;
 mod error;
