@@ -393,7 +393,7 @@ pub fn plan<'o>(
         steps.push(Step::LoadBtf(btf.encode()));
     }
     let ids: Vec<ProgId> = programs.iter().map(|load| load.program).collect();
-    let pins = pins::all(object, options, &ids)?;
+    let pins = pins::all(object, options, machine.features, &ids)?;
     steps.extend(pins.dirs.into_iter().map(Step::PinDir));
     map::steps(object, machine, options, &copies, &mut steps)?;
     steps.extend(programs.into_iter().map(Step::LoadProgram));

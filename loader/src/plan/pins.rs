@@ -7,8 +7,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Options, Pin, PinDir, PinTarget, PlanError};
+use crate::features::Features;
 use crate::link::LinkedObject;
-use crate::spec::{MapId, MapSpec, ObjectSpec, Pinning, ProgId};
+use crate::spec::{MapId, MapOrigin, MapSpec, ObjectSpec, Pinning, ProgId};
 
 /// Directories to make, and what to pin when everything is loaded.
 pub(super) struct Pins {
@@ -17,13 +18,21 @@ pub(super) struct Pins {
 }
 
 /// All pins of an object but those of [`of_map`], whose directories are among these.
-pub(super) fn all(object: &LinkedObject, options: &Options, programs: &[ProgId]) -> Result<Pins, PlanError> {
+pub(super) fn all(
+    object: &LinkedObject,
+    options: &Options,
+    features: Features,
+    programs: &[ProgId],
+) -> Result<Pins, PlanError> {
     let mut dirs = own_dirs(object, options)?;
     let Some(dir) = &options.pin_dir else {
         return Ok(Pins { dirs, pins: Vec::new() });
     };
     let spec = &object.spec;
-    let maps = spec.maps.iter().enumerate().map(|(at, map)| (PinTarget::Map(MapId::new(at)), &map.name));
+    // Without global variables their maps are not made.
+    let made = |map: &MapSpec| map.origin != MapOrigin::Internal || features.contains(Features::GLOBAL_DATA);
+    let maps = spec.maps.iter().enumerate().filter(|(_, map)| made(map));
+    let maps = maps.map(|(at, map)| (PinTarget::Map(MapId::new(at)), &map.name));
     let programs = programs.iter().filter_map(|id| Some((PinTarget::Program(*id), &spec.program(*id)?.name)));
     let mut taken = BTreeMap::new();
     let pin = |(what, name): (PinTarget, &String)| {
