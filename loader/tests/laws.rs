@@ -13,6 +13,7 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,22 +54,48 @@ fn reading_and_planning_twice_gives_the_same() {
 
 #[test]
 fn undoing_the_patches_gives_the_compilers_instructions() {
-    let mut patched = 0;
-    for name in all() {
-        let bytes = bytes_of(&name);
-        let file = elf::parse(&bytes).unwrap();
-        let object = link::link(spec_of(&name));
-        for program in object.programs.iter().map(|program| program.as_ref().unwrap()) {
-            let mut compiled = Vec::new();
-            for span in &program.layout {
-                assert_eq!(compiled.len(), span.start.index(), "{name}: functions stand one after another");
-                compiled.extend(code_in_file(&file, &object, span.func));
-            }
-            assert_eq!(program.as_compiled().unwrap(), compiled, "{name}");
-            patched += program.patches.len();
-        }
-    }
+    let patched: usize = all().iter().map(|name| undo_patches(name, &bytes_of(name))).sum();
     assert!(patched > 50, "the law was tried on {patched} patches only");
+}
+
+/// The same for a folder of other people's objects, such as the kernel's selftests: `RXDP_CORPUS=DIR`.
+#[test]
+fn undoing_the_patches_works_for_a_corpus() {
+    let Some(folder) = std::env::var_os("RXDP_CORPUS") else {
+        writeln!(std::io::stderr(), "SKIPPED undoing_the_patches_works_for_a_corpus: no RXDP_CORPUS")
+            .unwrap();
+        return;
+    };
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (mut objects, mut patched, mut refused) = (0, 0, Vec::new());
+    for path in files {
+        let (name, bytes) = (path.display().to_string(), std::fs::read(&path).unwrap());
+        match read(&name, &bytes) {
+            Ok(_) => patched += undo_patches(&name, &bytes),
+            Err(error) => refused.push(format!("{name}: {error}")),
+        }
+        objects += 1;
+    }
+    writeln!(std::io::stderr(), "{patched} patches of {objects} objects undone; refused: {refused:?}")
+        .unwrap();
+    assert!(patched > 0 && refused.len() * 100 < objects, "{refused:?}");
+}
+
+/// Links an object, takes every patch back, compares with the file's bytes. Returns how many patches there were.
+fn undo_patches(name: &str, bytes: &[u8]) -> usize {
+    let file = elf::parse(bytes).unwrap();
+    let object = link::link(read(name, bytes).unwrap());
+    let mut patched = 0;
+    for program in object.programs.iter().flatten() {
+        let mut compiled = Vec::new();
+        for span in &program.layout {
+            assert_eq!(compiled.len(), span.start.index(), "{name}: functions stand one after another");
+            compiled.extend(code_in_file(&file, &object, span.func));
+        }
+        assert_eq!(program.as_compiled().unwrap(), compiled, "{name}");
+        patched += program.patches.len();
+    }
+    patched
 }
 
 /// A function's code, straight from the bytes of its section.
@@ -78,11 +105,11 @@ fn code_in_file(
     func: rxdp_loader::spec::FuncId,
 ) -> Vec<Insn> {
     let function = object.spec.function(func).unwrap();
-    let symbols = file.symbols.iter().filter(|symbol| symbol.name == function.name);
-    let [symbol] = symbols.collect::<Vec<_>>()[..] else {
-        panic!("{:?} has not one symbol", function.name);
-    };
     let section = file.section_named(&function.section).unwrap();
+    let here = |symbol: &&elf::Symbol<'_>| {
+        symbol.name == function.name && symbol.value == u64::from(function.offset.0)
+    };
+    let symbol = file.symbols_in(section).find(here).unwrap();
     let start = usize::try_from(symbol.value).unwrap();
     let end = start + usize::try_from(symbol.size).unwrap();
     let decode = if file.endian == Endian::Big { Insn::from_be } else { Insn::from_le };

@@ -10,7 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rxdp_loader::features::Machine;
+use rxdp_loader::features::{Features, KernelVersion, Machine};
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Given, LoadError, LoadedObject};
 use rxdp_loader::plan::{self, Options, PIN_ROOT, PlanError};
@@ -329,4 +329,17 @@ fn verify_leaves_no_pin() {
     let report = load::verify(&plan, &kernel, Given::default(), load::Ask::Nothing);
     assert!(report.first_error().is_none());
     assert!(kernel.pins().is_empty(), "{:?}", kernel.pins());
+}
+
+#[test]
+fn what_an_old_kernel_is_not_asked_to_make_is_not_pinned() {
+    let kernel = KernelVersion { major: 4, minor: 14, patch: 0 };
+    let machine = Machine { kernel, features: Features::of(kernel), ..Machine::NEWEST };
+    let object = linked("tail_kern.o");
+    let plan = plan::plan(&object, &machine, &under("/sys/fs/bpf/a")).unwrap();
+    let kernel = DryRun::new();
+    load::execute(&plan, &kernel, Given::default()).unwrap();
+    let pins = kernel.pins();
+    assert!(pins.contains(&PathBuf::from("/sys/fs/bpf/a/jmp_table1")), "{pins:?}");
+    assert!(!pins.contains(&PathBuf::from("/sys/fs/bpf/a/_rodata_str1_1")), "{pins:?}");
 }

@@ -109,7 +109,7 @@ fn check(path: &Path, args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failur
     Ok((row(name, &object, &report, args), exit))
 }
 
-fn row(name: String, object: &LinkedObject, report: &Report, args: &Verify) -> ObjectRow {
+fn row(name: String, object: &LinkedObject, report: &Report<'_>, args: &Verify) -> ObjectRow {
     ObjectRow {
         object: name,
         ok: report.first_error().is_none(),
@@ -119,8 +119,8 @@ fn row(name: String, object: &LinkedObject, report: &Report, args: &Verify) -> O
     }
 }
 
-fn map_row(map: &MapReport) -> MapRow {
-    let create = &map.create;
+fn map_row(map: &MapReport<'_>) -> MapRow {
+    let create = map.create;
     MapRow {
         name: create.name.clone(),
         ty: create.ty.to_string(),
@@ -134,7 +134,7 @@ fn map_row(map: &MapReport) -> MapRow {
     }
 }
 
-fn program_row(object: &LinkedObject, program: &ProgramReport, args: &Verify) -> ProgramRow {
+fn program_row(object: &LinkedObject, program: &ProgramReport<'_>, args: &Verify) -> ProgramRow {
     let ProgramReport { id, load, result, took } = program;
     let linked = object.program(*id);
     let (name, section) = words(object, *id);

@@ -53,7 +53,17 @@ fn add(triple: &str) -> bool {
 
 fn build(target: &Target) -> Result<PathBuf, XtaskError> {
     let mut cargo = process::cargo();
-    cargo.args(["build", "--release", "--package", PROGRAM, "--bin", PROGRAM, "--target", &target.triple]);
+    cargo.args([
+        "build",
+        "--profile",
+        "dist",
+        "--package",
+        PROGRAM,
+        "--bin",
+        PROGRAM,
+        "--target",
+        &target.triple,
+    ]);
     // The target is given always: without one, the flags would reach procedural macros, which cannot be static.
     cargo.args(["--message-format", "json-render-diagnostics"]);
     cargo.envs(target.rustflags.map(|flags| ("RUSTFLAGS", flags)));
@@ -63,7 +73,7 @@ fn build(target: &Target) -> Result<PathBuf, XtaskError> {
 }
 
 fn messages(mut cargo: Command) -> Result<String, XtaskError> {
-    let command = format!("cargo build --release --bin {PROGRAM}");
+    let command = format!("cargo build --profile dist --bin {PROGRAM}");
     eprintln!("xtask: {command}");
     let output = cargo
         .stderr(Stdio::inherit())

@@ -10,33 +10,33 @@ use crate::sys::{Handle, Kernel, MapInfo, ProgInfo};
 
 /// How a plan went.
 #[derive(Debug)]
-pub struct Report {
+pub struct Report<'p> {
     /// Maps, in order.
-    pub maps: Vec<MapReport>,
+    pub maps: Vec<MapReport<'p>>,
     /// Programs, in definition order, also those that no call could load.
-    pub programs: Vec<ProgramReport>,
+    pub programs: Vec<ProgramReport<'p>>,
     /// Slots that could not be filled, and pins that could not be made.
     pub slots: Vec<LoadError>,
 }
 
 /// How the creation of a map went.
 #[derive(Debug)]
-pub struct MapReport {
+pub struct MapReport<'p> {
     /// Its number.
     pub id: MapId,
     /// What was asked for.
-    pub create: CreateMap,
+    pub create: &'p CreateMap,
     /// What the kernel says about it; `None` if nobody asked.
     pub result: Result<Option<MapInfo>, LoadError>,
 }
 
 /// How the load of a program went.
 #[derive(Debug)]
-pub struct ProgramReport {
+pub struct ProgramReport<'p> {
     /// Its number.
     pub id: ProgId,
     /// What was asked for; `None` if no call could be made.
-    pub load: Option<LoadProgram>,
+    pub load: Option<&'p LoadProgram>,
     /// What the kernel says about it; `None` if nobody asked.
     pub result: Result<Option<ProgInfo>, LoadError>,
     /// Time that the kernel took.
@@ -53,7 +53,7 @@ pub enum Ask {
 }
 
 /// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
-pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report {
+pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report<'p> {
     let mut session = Session::new(plan, kernel, given);
     let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new() };
     for step in &plan.steps {
@@ -72,12 +72,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
                 let info =
                     || info("program", session.program(load.program), |program| kernel.prog_info(program));
                 let result = result.and_then(|()| ask.when_wanted(info));
-                report.programs.push(ProgramReport {
-                    id: load.program,
-                    load: Some(load.clone()),
-                    result,
-                    took,
-                });
+                report.programs.push(ProgramReport { id: load.program, load: Some(load), result, took });
             }
             Step::PinnedMap(pinned) => {
                 if let Some(create) = pinned.create() {
@@ -100,7 +95,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
     report
 }
 
-impl Report {
+impl<'p> Report<'p> {
     /// The first error, if anything failed.
     pub fn first_error(&self) -> Option<&LoadError> {
         let maps = self.maps.iter().filter_map(|map| map.result.as_ref().err());
@@ -108,12 +103,12 @@ impl Report {
         maps.chain(programs).chain(&self.slots).next()
     }
 
-    fn map(&mut self, create: &CreateMap, result: Result<Option<MapInfo>, LoadError>) {
+    fn map(&mut self, create: &'p CreateMap, result: Result<Option<MapInfo>, LoadError>) {
         // Templates and copies are our own doing; nobody asked about them.
         let MapSlot::Map(id) = create.slot else {
             return;
         };
-        self.maps.push(MapReport { id, create: create.clone(), result });
+        self.maps.push(MapReport { id, create, result });
     }
 
     fn map_went_on(&mut self, id: MapId, result: Result<(), LoadError>) {

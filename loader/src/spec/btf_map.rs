@@ -74,7 +74,7 @@ fn definition(
         if field == "values" {
             values_at = Some(u64::from(member.bit_offset / 8));
         }
-        apply(btf, &mut spec, &field, member, nesting)?;
+        apply(btf, name, &mut spec, &field, member, nesting)?;
     }
     if spec.ty == MapType::UNSPEC {
         return Err(wrong(name, "it has no `type`"));
@@ -85,34 +85,34 @@ fn definition(
 /// Puts one field of the definition into the map.
 fn apply(
     btf: &Btf,
+    name: &str,
     spec: &mut MapSpec,
     field: &str,
     member: &Member,
     nesting: Nesting,
 ) -> Result<(), SpecError> {
-    let name = spec.name.clone();
-    let number = || number(btf, member.ty).ok_or_else(|| wrong(&name, format!("`{field}` is no number")));
+    let number = || number(btf, member.ty).ok_or_else(|| wrong(name, format!("`{field}` is no number")));
     match field {
-        "type" => spec.ty = MapType(narrow(&name, field, number()?)?),
-        "max_entries" => spec.max_entries = narrow(&name, field, number()?)?,
-        "map_flags" => spec.flags |= MapFlags::from_bits_retain(narrow(&name, field, number()?)?),
+        "type" => spec.ty = MapType(narrow(name, field, number()?)?),
+        "max_entries" => spec.max_entries = narrow(name, field, number()?)?,
+        "map_flags" => spec.flags |= MapFlags::from_bits_retain(narrow(name, field, number()?)?),
         "numa_node" => {
-            spec.numa_node = narrow(&name, field, number()?)?;
+            spec.numa_node = narrow(name, field, number()?)?;
             spec.flags |= MapFlags::NUMA_NODE;
         }
         "map_extra" => spec.map_extra = number()?,
-        "key_size" => spec.key_size = size(&name, field, spec.key_size, narrow(&name, field, number()?)?)?,
+        "key_size" => spec.key_size = size(name, field, spec.key_size, narrow(name, field, number()?)?)?,
         "value_size" => {
-            spec.value_size = size(&name, field, spec.value_size, narrow(&name, field, number()?)?)?
+            spec.value_size = size(name, field, spec.value_size, narrow(name, field, number()?)?)?
         }
         "key" => {
-            let (ty, bytes) = pointee(btf, &name, field, member.ty)?;
-            spec.key_size = size(&name, field, spec.key_size, bytes)?;
+            let (ty, bytes) = pointee(btf, name, field, member.ty)?;
+            spec.key_size = size(name, field, spec.key_size, bytes)?;
             spec.key_type = ty;
         }
         "value" => {
-            let (ty, bytes) = pointee(btf, &name, field, member.ty)?;
-            spec.value_size = size(&name, field, spec.value_size, bytes)?;
+            let (ty, bytes) = pointee(btf, name, field, member.ty)?;
+            spec.value_size = size(name, field, spec.value_size, bytes)?;
             spec.value_type = ty;
         }
         "pinning" => {
@@ -120,13 +120,13 @@ fn apply(
                 0 => Pinning::None,
                 1 => Pinning::ByName,
                 other => {
-                    return Err(wrong(&name, format!("`pinning` {other} is neither 0 (no) nor 1 (by name)")));
+                    return Err(wrong(name, format!("`pinning` {other} is neither 0 (no) nor 1 (by name)")));
                 }
             }
         }
-        "values" if nesting == Nesting::Inner => return Err(wrong(&name, "inner maps cannot hold maps")),
+        "values" if nesting == Nesting::Inner => return Err(wrong(name, "inner maps cannot hold maps")),
         "values" => values(btf, spec, member)?,
-        _ => return Err(wrong(&name, format!("`{field}` is no field of a map definition"))),
+        _ => return Err(wrong(name, format!("`{field}` is no field of a map definition"))),
     }
     Ok(())
 }
