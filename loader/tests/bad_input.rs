@@ -1,0 +1,138 @@
+//! Objects that are damaged in one place: each is refused with one clear line that says where.
+#![cfg(feature = "kernel")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in helpers too"
+)]
+
+mod common;
+
+use common::{bytes_of, read};
+use rxdp_loader::elf;
+
+/// Where the fields of the file's tables stand, in **bytes**. Source: `Elf64_Ehdr`, `Elf64_Shdr`, `Elf64_Sym`, `Elf64_Rel`.
+struct Fields {
+    sections: usize,
+    symbols: usize,
+}
+
+const SECTION: usize = 64;
+const SH_TYPE: usize = 4;
+const SH_OFFSET: usize = 24;
+const SH_SIZE: usize = 32;
+const SYMBOL: usize = 24;
+const ST_NAME: usize = 0;
+const ST_VALUE: usize = 8;
+const ST_SIZE: usize = 16;
+const REL: usize = 16;
+const R_INFO: usize = 8;
+const SHT_SYMTAB: u32 = 2;
+const SHT_NOBITS: u32 = 8;
+
+fn number(bytes: &[u8], at: usize) -> usize {
+    usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap()
+}
+
+fn fields(bytes: &[u8]) -> Fields {
+    let sections = number(bytes, 0x28);
+    let ty = |at: usize| u32::from_le_bytes(bytes[at + SH_TYPE..at + SH_TYPE + 4].try_into().unwrap());
+    let symtab = (0..).map(|n| sections + n * SECTION).find(|at| ty(*at) == SHT_SYMTAB).unwrap();
+    Fields { sections, symbols: number(bytes, symtab + SH_OFFSET) }
+}
+
+/// The header of the section of this name.
+fn section(bytes: &[u8], name: &str) -> usize {
+    let idx = elf::parse(bytes).unwrap().section_named(name).unwrap().idx;
+    fields(bytes).sections + usize::try_from(idx.0).unwrap() * SECTION
+}
+
+/// The entry of the symbol of this name.
+fn symbol(bytes: &[u8], name: &str) -> usize {
+    let idx = elf::parse(bytes).unwrap().symbols.iter().find(|s| s.name == name).unwrap().idx;
+    fields(bytes).symbols + usize::try_from(idx.0).unwrap() * SYMBOL
+}
+
+/// The first relocation against the code of `xdp/0`.
+fn relocation(bytes: &[u8]) -> usize {
+    number(bytes, section(bytes, ".relxdp/0") + SH_OFFSET)
+}
+
+/// A field to change: where it stands, and what to write there.
+type Damage = fn(&[u8]) -> (usize, Vec<u8>);
+
+fn long(value: u64) -> Vec<u8> {
+    value.to_le_bytes().to_vec()
+}
+
+const CASES: &[(&str, Damage, &[&str])] = &[
+    (
+        "a map definition of 7 bytes",
+        |b| (symbol(b, "jmp_table1") + ST_SIZE, long(7)),
+        &["jmp_table1", "7 bytes"],
+    ),
+    ("a map beyond its section", |b| (symbol(b, "jmp_table2") + ST_VALUE, long(1 << 40)), &["jmp_table2"]),
+    (
+        "a function beyond its section",
+        |b| (symbol(b, "xdp_prog") + ST_SIZE, long(1 << 20)),
+        &["xdp_prog", "xdp/0"],
+    ),
+    (
+        "a function in the middle of an instruction",
+        |b| (symbol(b, "xdp_prog") + ST_VALUE, long(4)),
+        &["xdp_prog", "xdp/0"],
+    ),
+    (
+        "a relocation against a symbol that is not there",
+        |b| (relocation(b) + R_INFO, long(0xffff << 32 | 1)),
+        &["xdp/0", "symbol 65535 does not exist"],
+    ),
+    ("a relocation behind the code", |b| (relocation(b), long(1 << 20)), &["xdp/0", "0x100000"]),
+    (
+        "a relocation into an instruction",
+        |b| (relocation(b), long(4)),
+        &["xdp/0", "middle of an instruction"],
+    ),
+    ("a name behind the strings", |b| (symbol(b, "xdp_prog") + ST_NAME, vec![0xff; 4]), &["symbol table"]),
+    ("a section behind the file's end", |b| (section(b, "xdp/0") + SH_OFFSET, long(1 << 40)), &["xdp/0"]),
+    ("a huge section", |b| (section(b, "xdp/1") + SH_SIZE, long(u64::MAX)), &["xdp/1"]),
+    (
+        "sections over each other",
+        |b| (section(b, "xdp/1") + SH_OFFSET, long(number(b, section(b, "xdp/0") + SH_OFFSET) as u64)),
+        &["overlaps", "xdp/"],
+    ),
+    ("code of 12 bytes", |b| (section(b, "xdp/1") + SH_SIZE, long(12)), &["xdp/1", "12 bytes"]),
+];
+
+#[test]
+fn damage_is_named_where_it_is() {
+    for (what, damage, words) in CASES {
+        let mut bytes = bytes_of("tail_kern.o");
+        let (at, value) = damage(&bytes);
+        assert_ne!(&bytes[at..at + value.len()], value, "{what}: nothing is changed");
+        bytes[at..at + value.len()].copy_from_slice(&value);
+        let error = read("tail_kern.o", &bytes).expect_err(what).to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{what}: {error}");
+        assert!(!error.contains('\n'), "{what}: more than one line: {error}");
+    }
+}
+
+#[test]
+fn zeroes_without_end_take_no_memory() {
+    let mut bytes = bytes_of("data.o");
+    let bss = section(&bytes, ".bss");
+    assert_eq!(bytes[bss + SH_TYPE..bss + SH_TYPE + 4], SHT_NOBITS.to_le_bytes());
+    bytes[bss + SH_SIZE..bss + SH_SIZE + 8].copy_from_slice(&(1u64 << 40).to_le_bytes());
+    let error = read("data.o", &bytes).unwrap_err().to_string();
+    assert!(error.contains(".bss") && error.contains("4 GiB"), "{error}");
+}
+
+#[test]
+fn the_relocations_that_are_damaged_are_there() {
+    let bytes = bytes_of("tail_kern.o");
+    let size = number(&bytes, section(&bytes, ".relxdp/0") + SH_SIZE);
+    assert!(size >= REL && size % REL == 0, "{size}");
+}
