@@ -20,7 +20,7 @@ use rxdp_loader::insn::Insn;
 use rxdp_loader::link::{self, LinkedProgram};
 use rxdp_loader::load::{self, Given};
 use rxdp_loader::spec::{ProgId, RelocTarget};
-use rxdp_loader::sys::{DryRun, Recorder};
+use rxdp_loader::sys::{DryRun, Errno, Recorder};
 use rxdp_loader::tail_calls::{Conclusion, conclude, sites};
 
 const BOTH: [ProgId; 2] = [ProgId(0), ProgId(1)];
@@ -148,4 +148,17 @@ fn a_template_goes_by_its_own_name_in_recordings() {
     load::execute(&plan(&object).unwrap(), &kernel, Given::default()).unwrap();
     let text = kernel.transcript().to_string();
     assert!(text.contains(" inner=outer.inner "), "{text}");
+}
+
+#[test]
+fn a_type_that_the_kernel_is_too_old_for_is_named_by_its_version() {
+    let object = linked("tail_kern.o");
+    let of = |major, minor| {
+        let kernel = KernelVersion { major, minor, patch: 0 };
+        let machine = Machine { kernel, features: Features::of(kernel), ..Machine::NEWEST };
+        let plan = rxdp_loader::plan::plan(&object, &machine, &xdp_options()).unwrap();
+        load::execute(&plan, &DryRun::failing(0, Errno::EINVAL), Given::default()).unwrap_err().to_string()
+    };
+    assert!(of(4, 1).contains("EINVAL; this type is in Linux since 4.2"), "{}", of(4, 1));
+    assert!(of(4, 2).ends_with("EINVAL"), "{}", of(4, 2));
 }

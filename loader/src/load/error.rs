@@ -1,7 +1,6 @@
 //! What can go wrong below the line, with all that is known about it.
 
 use crate::externs::KconfigError;
-use crate::features::KernelVersion;
 use crate::plan::PlanError;
 use crate::sys::{Errno, Log};
 use crate::trace::hex;
@@ -18,7 +17,7 @@ pub enum LoadError {
     #[error(transparent)]
     Kconfig(#[from] KconfigError),
     /// The kernel made no map.
-    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}", hint(*.errno, ty.since()))]
+    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}", hint(*.errno, *.since))]
     MapCreate {
         /// The map.
         map: String,
@@ -30,6 +29,8 @@ pub enum LoadError {
         value_size: u32,
         /// Most entries.
         max_entries: u32,
+        /// The Linux version that brought the type, if this kernel is older.
+        since: Option<&'static str>,
         /// Why.
         errno: Errno,
     },
@@ -58,7 +59,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}", reason(log, *.errno, *ty))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}", reason(log, *.errno, *.since))]
     ProgLoad {
         /// The program.
         program: String,
@@ -66,6 +67,8 @@ pub enum LoadError {
         section: String,
         /// Its type.
         ty: ProgType,
+        /// The Linux version that brought the type, if this kernel is older.
+        since: Option<&'static str>,
         /// Why.
         errno: Errno,
         /// What the verifier wrote.
@@ -365,9 +368,9 @@ fn hint(errno: Errno, since: Option<&str>) -> String {
                         a container may forbid bpf(2) besides"
             .to_string(),
         libc::EMFILE => "; raise the limit on open files: ulimit -n".to_string(),
-        libc::EINVAL => newer_than_this_kernel(since)
-            .map(|since| format!("; this type is in Linux since {since}"))
-            .unwrap_or_default(),
+        libc::EINVAL => {
+            since.map(|since| format!("; this type is in Linux since {since}")).unwrap_or_default()
+        }
         _ => String::new(),
     }
 }
@@ -383,14 +386,9 @@ fn are_there(paths: &[String]) -> String {
     format!("{} {are}", paths.join(", "))
 }
 
-fn newer_than_this_kernel(since: Option<&str>) -> Option<&str> {
-    let running = crate::sys::host::kernel_version();
-    since.filter(|since| KernelVersion::parse(since) > running)
-}
-
 /// What the verifier says, in one line; where it says nothing, what the errno may mean.
-fn reason(log: &Log, errno: Errno, ty: ProgType) -> String {
-    log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, ty.since()))
+fn reason(log: &Log, errno: Errno, since: Option<&str>) -> String {
+    log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, since))
 }
 
 impl Log {
@@ -421,6 +419,7 @@ mod tests {
             program: "p".into(),
             section: "xdp".into(),
             ty: ProgType::XDP,
+            since: None,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },
         };

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::pins::Pins;
 use super::slot::{self, Content};
 use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, SharedPin};
+use crate::features::KernelVersion;
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
 use crate::plan::{
@@ -170,8 +171,14 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             key_size: create.key_size,
             value_size: create.value_size,
             max_entries: create.max_entries,
+            since: self.too_new(create.ty.since()),
             errno,
         })
+    }
+
+    /// The version that brought something, if the kernel is older.
+    fn too_new(&self, since: Option<&'static str>) -> Option<&'static str> {
+        since.filter(|since| KernelVersion::parse(since).is_some_and(|since| since > self.plan.kernel))
     }
 
     fn missing(&self, name: &str, slot: MapSlot) -> LoadError {
@@ -257,6 +264,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             program: program.name.clone(),
             section: program.section.clone(),
             ty: load.ty,
+            since: self.too_new(load.ty.since()),
             errno,
             log,
         })

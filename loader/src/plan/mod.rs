@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::btf::TypeId;
-use crate::features::{Features, Machine};
+use crate::features::{Features, KernelVersion, Machine};
 use crate::link::{LinkError, LinkedObject};
 use crate::spec::{MapId, ProgId};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
@@ -25,6 +25,8 @@ use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
 pub struct LoadPlan<'o> {
     /// What is loaded.
     pub object: &'o LinkedObject,
+    /// The kernel that it is for.
+    pub kernel: KernelVersion,
     /// The calls, in order.
     pub steps: Vec<Step>,
     /// Programs that no call can load, and why.
@@ -311,7 +313,7 @@ pub enum PlanError {
         /// The version that brought it.
         since: (u8, u8),
         /// The running kernel.
-        kernel: crate::features::KernelVersion,
+        kernel: KernelVersion,
     },
     /// An inner map that does not exist, or stands behind its outer map.
     #[error("map {map:?}: its inner maps are to look like map {inner}, which must be defined before it")]
@@ -399,7 +401,7 @@ pub fn plan<'o>(
     steps.extend(programs.into_iter().map(Step::LoadProgram));
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));
-    Ok(LoadPlan { object, steps, refused })
+    Ok(LoadPlan { object, kernel: machine.kernel, steps, refused })
 }
 
 impl LoadPlan<'_> {
