@@ -3,22 +3,24 @@
 //! Stands on `netlink-packet-route` for the messages, `rtnetlink` for the connection and `tokio` to drive it.
 //! Knows nothing of objects, maps or loading: a program comes in as a [`BorrowedFd`](std::os::fd::BorrowedFd).
 //!
-//! ```no_run
-//! # fn program() -> std::os::fd::OwnedFd { unimplemented!() }
-//! use std::os::fd::AsFd;
+//! ```
+//! use std::os::fd::BorrowedFd;
 //!
-//! use rxdp_netlink::{Detached, XdpMode, blocking};
+//! use rxdp_netlink::{Detached, NetlinkError, XdpMode, blocking};
 //!
-//! let handle = blocking::Handle::connect()?;
-//! let link = handle.link_by_name("eth0")?;
-//! let attachment = handle.hold(link.ifindex, program().as_fd(), XdpMode::Auto)?;
-//! println!("attached in {} mode", attachment.mode());
-//! match attachment.detach_blocking()? {
-//!     Detached::Ours => println!("taken off"),
-//!     Detached::NotOurs { current } => println!("left alone, program id {current:?} is there now"),
-//!     Detached::InterfaceGone => println!("went with its interface"),
+//! /// Attaches a loaded program to `eth0` and takes it off again.
+//! fn try_on(program: BorrowedFd<'_>) -> Result<(), NetlinkError> {
+//!     let handle = blocking::Handle::connect()?;
+//!     let link = handle.link_by_name("eth0")?;
+//!     let attachment = handle.hold(link.ifindex, program, XdpMode::Auto)?;
+//!     println!("attached in {} mode", attachment.mode());
+//!     match attachment.detach_blocking()? {
+//!         Detached::Ours => println!("taken off"),
+//!         Detached::NotOurs { current } => println!("left alone, program id {current:?} is there now"),
+//!         Detached::InterfaceGone => println!("went with its interface"),
+//!     }
+//!     Ok(())
 //! }
-//! # Ok::<(), rxdp_netlink::NetlinkError>(())
 //! ```
 //!
 //! The rooms, lowest first: `flags` (words of the kernel), `message` (messages in and out, pure), `extack` (the
