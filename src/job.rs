@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use rxdp_loader::features::Machine;
-use rxdp_loader::link::{self, LinkedObject};
-use rxdp_loader::load::{self, Given, LoadError, LoadedObject, LoadedProgram, LogPolicy};
+use rxdp_loader::link::LinkedObject;
+use rxdp_loader::load::{self, CodeTypes, Given, LoadError, LoadedObject, LoadedProgram, LogPolicy};
 use rxdp_loader::plan::{self, FillSlot, LoadPlan, LoadProgram, Options, PIN_ROOT, SlotSource, SlotValue};
 use rxdp_loader::spec::{Dialects, MapId, MapSpec, ObjectSpec, Pinning, ProgId};
 use rxdp_loader::sys::Kernel;
@@ -66,9 +66,8 @@ pub(crate) fn read(path: &Path, reading: &Reading, machine: &Machine) -> Result<
     let dialects =
         Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
     let spec = rxdp_loader::read(&rxdp_loader::object_name(path), &bytes, dialects);
-    let mut spec = spec.map_err(|error| Failure::object(&name, error))?;
-    load::resolve_externs(&mut spec, machine).map_err(|error| Failure::object(&name, error))?;
-    Ok(link::link(spec))
+    let spec = spec.map_err(|error| Failure::object(&name, error))?;
+    load::link_for(spec, machine, CodeTypes::Running).map_err(|error| Failure::object(&name, error))
 }
 
 /// What `--prog`, `--type`, `--tail-call` and `--no-infer` say about this object.

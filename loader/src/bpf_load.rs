@@ -10,9 +10,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::link;
+
 use crate::load::slot::{self, Content};
-use crate::load::{self, Given, LoadError, LoadedMap, LoadedProgram};
+use crate::load::{self, CodeTypes, Given, LoadError, LoadedMap, LoadedProgram};
 use crate::plan::{self, Options};
 use crate::spec::{Dialects, MapId, MapSpec, ObjectSpec};
 use crate::sys::tracefs::{TraceInstance, TraceLine};
@@ -62,9 +62,8 @@ pub fn load_bpf_file_fixup_map(
     let bytes = crate::read_file(path)?;
     let mut spec = crate::read(&crate::object_name(path), &bytes, Dialects::default())?;
     let machine = host::machine();
-    load::resolve_externs(&mut spec, &machine)?;
     let maps = fix_up(&mut spec, &mut fixup);
-    let object = link::link(spec);
+    let object = load::link_for(spec, &machine, CodeTypes::Running)?;
     let options = Options {
         default_type: Some(ProgType::XDP),
         reused: maps.keys().copied().collect(),

@@ -128,13 +128,35 @@ impl<'d> Reader<'d> {
     }
 
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Truncated> {
-        let error = self.truncated(what, N);
-        self.bytes(N, what)?.try_into().map_err(|_wrong_length| error)
+        self.bytes(N, what)?.try_into().map_err(|_wrong_length| self.truncated(what, N))
     }
 
     const fn truncated(&self, what: &'static str, need: usize) -> Truncated {
         Truncated { what, at: self.at as u64, need: need as u64, have: self.remaining() as u64 }
     }
+}
+
+/// `N` numbers of 32 bits at a **byte** position: for those who go through so much that a cursor costs.
+///
+/// # Errors
+/// [`Truncated`] if there are fewer.
+pub fn words<const N: usize>(
+    data: &[u8],
+    at: usize,
+    endian: Endian,
+    what: &'static str,
+) -> Result<[u32; N], Truncated> {
+    let mut out = [0; N];
+    let found = at.checked_add(N.saturating_mul(4)).and_then(|end| data.get(at..end));
+    let Some(found) = found else {
+        let (need, have) = (N.saturating_mul(4) as u64, data.len().saturating_sub(at) as u64);
+        return Err(Truncated { what, at: at as u64, need, have });
+    };
+    for (to, from) in out.iter_mut().zip(found.chunks_exact(4)) {
+        let raw = from.try_into().unwrap_or_default();
+        *to = if endian == Endian::Little { u32::from_le_bytes(raw) } else { u32::from_be_bytes(raw) };
+    }
+    Ok(out)
 }
 
 /// The bytes up to the first NUL, or all of them, as text; what is not UTF-8 is shown as U+FFFD.
@@ -144,7 +166,8 @@ pub fn until_nul(bytes: &[u8]) -> String {
 
 /// The bytes up to the first NUL, or all of them.
 pub fn before_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
+    bytes.split_at_checked(end).map_or(bytes, |(text, _)| text)
 }
 
 /// A 32-bit count as an index. Lossless on every target with BPF, where `usize` has 32 bits or more.

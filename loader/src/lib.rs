@@ -49,6 +49,7 @@ extern crate alloc;
 
 pub mod btf;
 pub mod bytes;
+pub mod core_relo;
 pub mod elf;
 pub mod externs;
 pub mod features;
@@ -58,6 +59,7 @@ pub mod patch;
 pub mod plan;
 pub mod spec;
 pub mod tail_calls;
+pub mod target;
 pub mod trace;
 pub mod uapi;
 

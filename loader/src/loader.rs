@@ -7,8 +7,7 @@ use std::os::fd::AsFd;
 
 use crate::error::Error;
 use crate::features::Machine;
-use crate::link;
-use crate::load::{self, Given, LoadError, LoadedObject, LogPolicy};
+use crate::load::{self, CodeTypes, Given, LoadError, LoadedObject, LogPolicy};
 use crate::object::Object;
 use crate::plan::{self, Options};
 use crate::spec::MapSpec;
@@ -69,7 +68,6 @@ impl<K: Kernel> Loader<K> {
     /// [`Error::Load`]: what failed, where and why. Nothing stays behind.
     pub fn load(&self, object: Object) -> Result<LoadedObject, Error> {
         let Object { mut spec, types, reused, slots } = object;
-        load::resolve_externs(&mut spec, &self.machine)?;
         for (id, fd) in &reused {
             let Some(map) = spec.maps.get_mut(id.index()) else {
                 continue;
@@ -78,7 +76,7 @@ impl<K: Kernel> Loader<K> {
             check_fit(map, &info)?;
             map.max_entries = info.max_entries;
         }
-        let linked = link::link(spec);
+        let linked = load::link_for(spec, &self.machine, CodeTypes::Running)?;
         let options = Options {
             types,
             slots,

@@ -43,6 +43,13 @@ pub enum Reason {
         /// Its name.
         name: String,
     },
+    /// It depends on types, and the kernel's have this answer.
+    CoreRelo {
+        /// What was asked: `offset of struct task_struct.mm`.
+        question: String,
+        /// What came out.
+        answer: String,
+    },
     /// It calls a subprogram.
     Call {
         /// The subprogram's name.
@@ -61,6 +68,7 @@ impl fmt::Display for Reason {
             Self::Map { map } => write!(f, "map {map}"),
             Self::MapValue { map, offset } => write!(f, "value of map {map} at byte {offset}"),
             Self::Extern { name } => write!(f, "extern {name}"),
+            Self::CoreRelo { question, answer } => write!(f, "{question}: {answer}"),
             Self::Call { callee } => write!(f, "call {callee}"),
             Self::FunctionAddress { callee } => write!(f, "address of {callee}"),
         }

@@ -258,10 +258,16 @@ pub mod pseudo {
     pub const MAP_FD: u8 = 1;
     /// `BPF_PSEUDO_MAP_VALUE`: descriptor, and an offset in **bytes** into the map's value. Since: Linux 5.2.
     pub const MAP_VALUE: u8 = 2;
+    /// `BPF_PSEUDO_BTF_ID`: the immediate is the number of a kernel variable's type, and the second half the descriptor of
+    /// its module's BTF, or 0. Since: Linux 5.10.
+    pub const BTF_ID: u8 = 3;
     /// `BPF_PSEUDO_FUNC`: the distance in **slots** to a function. Since: Linux 5.13.
     pub const FUNC: u8 = 4;
     /// `BPF_PSEUDO_CALL`: a call to a subprogram, distance in **slots**. Since: Linux 4.16.
     pub const CALL: u8 = 1;
+    /// `BPF_PSEUDO_KFUNC_CALL`: a call of a kernel function, by the number of its type; the offset says which descriptor
+    /// of `fd_array` is its module's BTF, 0 for the kernel. Since: Linux 5.13.
+    pub const KFUNC_CALL: u8 = 2;
 }
 
 /// Helper numbers that this crate looks for in code. Source: `enum bpf_func_id`.

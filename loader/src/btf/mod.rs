@@ -1,14 +1,16 @@
 //! BTF: the C types, function prototypes and source lines that clang stores beside the code.
 //!
 //! `parse` reads the section `.BTF` into [`Btf`], `encode` writes it back for this machine's kernel, `ext` reads
-//! `.BTF.ext`. The room knows types by number and name; what they mean for a map or a program is not its business.
+//! `.BTF.ext`, `target` finds types in a kernel's BTF without reading all of it. The room knows types by number and name; what they mean for a map or a program is not its business.
 //!
 //! Source: `Documentation/bpf/btf.rst`, `include/uapi/linux/btf.h`.
 
 mod encode;
 mod ext;
+mod graph;
 mod index;
 mod parse;
+mod target;
 mod types;
 
 use alloc::string::String;
@@ -16,6 +18,8 @@ use alloc::string::String;
 use crate::bytes::Truncated;
 
 pub use ext::{BtfExt, CoreRelo, FuncInfo, LineInfo};
+pub use graph::{TypeGraph, essential};
+pub use target::{TargetBtf, Wanted};
 pub use types::{Btf, Kind, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
 
 /// Why BTF could not be read.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::types::{Btf, Kind, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
 use super::{BtfError, encode};
-use crate::bytes::{Endian, Reader, Truncated, to_usize};
+use crate::bytes::{Endian, Reader, Truncated, to_usize, words};
 
 /// `BTF_MAGIC`.
 pub(super) const MAGIC: u16 = 0xeb9f;
@@ -18,16 +18,18 @@ impl Btf {
     /// # Errors
     /// [`BtfError`]: cut off, not BTF, or with a kind of type that this crate does not know.
     pub fn parse(data: &[u8], endian: Endian) -> Result<Self, BtfError> {
-        let (mut types, strings) = sections(data, endian)?;
+        let (types, strings) = sections(data, endian)?;
+        let mut types = Reader::new(types, endian);
         let mut parsed = vec![Type { name: StrOff(0), kind: Kind::Void }];
         while !types.is_empty() {
             parsed.push(one(&mut types, parsed.len())?);
         }
-        Ok(Self { types: parsed, strings })
+        Ok(Self { types: parsed, strings: strings.to_vec() })
     }
 }
 
-fn sections(data: &[u8], endian: Endian) -> Result<(Reader<'_>, Vec<u8>), BtfError> {
+/// The bytes of the types and of the strings.
+pub(super) fn sections(data: &[u8], endian: Endian) -> Result<(&[u8], &[u8]), BtfError> {
     let mut r = Reader::new(data, endian);
     let magic = r.u16("magic number")?;
     if magic != MAGIC {
@@ -40,12 +42,51 @@ fn sections(data: &[u8], endian: Endian) -> Result<(Reader<'_>, Vec<u8>), BtfErr
     let mut body = Reader::new(data, endian);
     body.bytes(header, "header")?;
     let body = body.sub(body.remaining(), "types and strings")?;
-    let types = body.range(type_off, type_len, "types")?;
+    let mut types = body.range(type_off, type_len, "types")?;
     let mut strings = body.range(str_off, str_len, "strings")?;
-    Ok((types, strings.bytes(to_usize(str_len), "strings")?.to_vec()))
+    Ok((types.bytes(to_usize(type_len), "types")?, strings.bytes(to_usize(str_len), "strings")?))
 }
 
-fn one(r: &mut Reader<'_>, id: usize) -> Result<Type, BtfError> {
+/// The three words that every type begins with, as far as they say where the next type begins.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    pub(super) name: StrOff,
+    kind: u32,
+    count: u32,
+}
+
+/// Reads the head of the type at this **byte**.
+pub(super) fn head(types: &[u8], at: usize, endian: Endian) -> Result<Head, Truncated> {
+    let [name, info, _size_or_type] = words(types, at, endian, "type")?;
+    Ok(Head { name: StrOff(name), kind: info >> 24 & 0x1f, count: info & 0xffff })
+}
+
+impl Head {
+    /// **Bytes** of the whole type, which is number `id`.
+    pub(super) fn len(self, id: u32) -> Result<usize, BtfError> {
+        const WORD: usize = 4;
+        let words: usize = match self.kind {
+            encode::INT | encode::VAR | encode::DECL_TAG => 1,
+            encode::ARRAY => 3,
+            encode::STRUCT | encode::UNION | encode::ENUM64 | encode::DATASEC => 3 * to_usize(self.count),
+            encode::ENUM | encode::FUNC_PROTO => 2 * to_usize(self.count),
+            encode::PTR
+            | encode::FWD
+            | encode::TYPEDEF
+            | encode::VOLATILE
+            | encode::CONST
+            | encode::RESTRICT
+            | encode::FUNC
+            | encode::FLOAT
+            | encode::TYPE_TAG => 0,
+            kind => return Err(BtfError::UnknownKind { id, kind }),
+        };
+        Ok((3 + words) * WORD)
+    }
+}
+
+/// Reads one type, which is number `id`.
+pub(super) fn one(r: &mut Reader<'_>, id: usize) -> Result<Type, BtfError> {
     let name = StrOff(r.u32("type name")?);
     let info = r.u32("type info")?;
     let third = r.u32("type size or reference")?;

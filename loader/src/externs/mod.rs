@@ -50,7 +50,7 @@ pub fn needs(spec: &ObjectSpec) -> Needs {
             ExternKind::Address => {
                 needs.ksyms.insert(name.clone());
             }
-            ExternKind::Typed | ExternKind::Unknown => {}
+            ExternKind::Typed { .. } | ExternKind::Unknown => {}
         }
     }
     needs
@@ -77,8 +77,9 @@ pub fn resolve(spec: &mut ObjectSpec, machine: &Machine, facts: &Facts) -> Resul
                 Some(address) => Some(ExternValue::Address(*address)),
                 None => external.weak.then_some(ExternValue::Address(0)),
             },
-            // Found in the kernel's types, not here; a weak one counts as missing.
-            ExternKind::Typed | ExternKind::Unknown => external.weak.then_some(ExternValue::Address(0)),
+            // Found in the kernel's types, not here.
+            ExternKind::Typed { .. } => None,
+            ExternKind::Unknown => external.weak.then_some(ExternValue::Address(0)),
         };
     }
     for (map, offset, bytes) in written {

@@ -5,6 +5,7 @@
 //!
 //! Source: libbpf `bpf_object__relocate_calls`, `bpf_object__relocate_data`.
 
+mod externs;
 mod info;
 mod layout;
 mod refs;
@@ -17,13 +18,20 @@ use core::fmt;
 use crate::btf::{LineInfo, TypeId};
 use crate::insn::{Insn, InsnIdx};
 use crate::patch::Patch;
+use crate::core_relo::CoreError;
 use crate::spec::{FuncId, MapId, ObjectSpec, ProgId, ProgramSpec};
+use crate::target::{Answers, KsymError};
 
 /// An object whose programs are linked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkedObject {
     /// What the object defines.
     pub spec: ObjectSpec,
+    /// What the kernel's types say to what it asks.
+    pub answers: Answers,
+    /// Modules whose functions it calls, as positions in [`Answers::modules`]: the descriptor of the first one's BTF
+    /// stands at 1 in the `fd_array` of each program, and so on.
+    pub fd_array: Vec<usize>,
     /// Its programs, by [`ProgId`]. One that cannot be linked does not stand in the others' way.
     pub programs: Vec<Result<LinkedProgram, LinkError>>,
 }
@@ -39,6 +47,9 @@ pub struct LinkedProgram {
     pub layout: Vec<Span>,
     /// Slots whose immediate is to become a map's descriptor, by position.
     pub map_refs: Vec<(InsnIdx, MapId)>,
+    /// Slots whose immediate is to become the descriptor of a module's BTF, by position, with the module's position in
+    /// [`Answers::modules`].
+    pub btf_refs: Vec<(InsnIdx, usize)>,
     /// Where each function starts, and its type. Empty unless all are known: the kernel takes all or none.
     pub func_info: Vec<(InsnIdx, TypeId)>,
     /// Source lines. Empty unless each function begins with one.
@@ -108,9 +119,20 @@ pub enum LinkCause {
         /// What is wrong.
         why: String,
     },
-    /// It must be adjusted to the kernel's types, which is not supported yet.
-    #[error("it needs a CO-RE relocation, which is not supported")]
-    CoreRelo,
+    /// It refers to a variable or function of the kernel that cannot be used.
+    #[error("it refers to {symbol:?}: {why}")]
+    Ksym {
+        /// The symbol.
+        symbol: String,
+        /// Why.
+        why: KsymError,
+    },
+    /// It depends on types, and the kernel's give no answer.
+    #[error(transparent)]
+    CoreRelo(CoreError),
+    /// It depends on types, and nobody looked at the kernel's.
+    #[error("it depends on the kernel's types (CO-RE), and they were not looked at")]
+    NotAsked,
     /// It is cut off.
     #[error("it is a 64-bit load whose second half is missing")]
     HalfLoad,
@@ -119,14 +141,32 @@ pub enum LinkCause {
     TooLong,
 }
 
-/// Links every program of an object.
+/// Links every program of an object that asks no kernel anything; those that do are errors.
 pub fn link(spec: ObjectSpec) -> LinkedObject {
-    let programs = spec.programs.iter().enumerate();
-    let programs = programs.map(|(at, program)| one(&spec, ProgId::new(at), program)).collect();
-    LinkedObject { programs, spec }
+    link_with(spec, Answers::default())
 }
 
-fn one(spec: &ObjectSpec, id: ProgId, program: &ProgramSpec) -> Result<LinkedProgram, LinkError> {
+/// Links every program of an object for the kernel that gave the answers.
+pub fn link_with(spec: ObjectSpec, answers: Answers) -> LinkedObject {
+    let fd_array = externs::fd_array(&spec, &answers);
+    let outside = Outside { answers: &answers, fd_array: &fd_array };
+    let programs = spec.programs.iter().enumerate();
+    let programs = programs.map(|(at, program)| one(&spec, &outside, ProgId::new(at), program)).collect();
+    LinkedObject { programs, spec, answers, fd_array }
+}
+
+/// What is outside of the object.
+struct Outside<'a> {
+    answers: &'a Answers,
+    fd_array: &'a [usize],
+}
+
+fn one(
+    spec: &ObjectSpec,
+    outside: &Outside<'_>,
+    id: ProgId,
+    program: &ProgramSpec,
+) -> Result<LinkedProgram, LinkError> {
     let too_long = || {
         let place = Place { function: program.name.clone(), at: InsnIdx(0), line: None };
         LinkError { program: program.name.clone(), place, cause: Box::new(LinkCause::TooLong) }
@@ -136,9 +176,10 @@ fn one(spec: &ObjectSpec, id: ProgId, program: &ProgramSpec) -> Result<LinkedPro
     for span in &layout {
         insns.extend(spec.function(span.func).map(|f| f.insns.as_slice()).unwrap_or_default());
     }
-    let refs::Resolved { patches, map_refs } = refs::resolve(spec, &program.name, &layout, &mut insns)?;
+    let refs::Resolved { patches, map_refs, btf_refs } =
+        refs::resolve(spec, outside, &program.name, &layout, &mut insns)?;
     let (func_info, line_info) = info::collect(spec, &layout);
-    Ok(LinkedProgram { id, insns, layout, map_refs, func_info, line_info, patches })
+    Ok(LinkedProgram { id, insns, layout, map_refs, btf_refs, func_info, line_info, patches })
 }
 
 impl LinkedObject {

@@ -5,36 +5,38 @@ use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::{LinkCause, LinkError, Place, Span};
+use super::externs::Halves;
+use super::{LinkCause, LinkError, Outside, Place, Span};
 use crate::bytes::signed;
+use crate::core_relo;
 use crate::insn::{Insn, InsnIdx};
 use crate::patch::{Patch, Reason};
-use crate::spec::{ExternValue, FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
+use crate::spec::{FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
 use crate::uapi::pseudo;
 
 /// What the code refers to, once it is resolved.
 pub(super) struct Resolved {
     pub(super) patches: Vec<Patch>,
     pub(super) map_refs: Vec<(InsnIdx, MapId)>,
+    pub(super) btf_refs: Vec<(InsnIdx, usize)>,
 }
 
 /// Resolves every reference of the functions in `layout`, whose code stands in `insns`.
 pub(super) fn resolve(
     spec: &ObjectSpec,
+    outside: &Outside<'_>,
     program: &str,
     layout: &[Span],
     insns: &mut [Insn],
 ) -> Result<Resolved, LinkError> {
     let starts: BTreeMap<FuncId, InsnIdx> = layout.iter().map(|span| (span.func, span.start)).collect();
-    let mut resolved = Resolved { patches: Vec::new(), map_refs: Vec::new() };
+    let mut resolved = Resolved { patches: Vec::new(), map_refs: Vec::new(), btf_refs: Vec::new() };
     for span in layout {
         let Some(function) = spec.function(span.func) else {
             continue;
         };
-        let ctx = Context { spec, program, function, span: *span };
-        if let Some(at) = function.core_relos.first() {
-            return Err(ctx.error(*at, LinkCause::CoreRelo));
-        }
+        let ctx = Context { spec, outside, program, function, span: *span };
+        ctx.fit_to_types(insns, &mut resolved)?;
         for reloc in &function.relocs {
             ctx.one(reloc, &starts, insns, &mut resolved)?;
         }
@@ -45,12 +47,41 @@ pub(super) fn resolve(
 /// Where the reference stands that is being resolved.
 struct Context<'a> {
     spec: &'a ObjectSpec,
+    outside: &'a Outside<'a>,
     program: &'a str,
     function: &'a Function,
     span: Span,
 }
 
 impl Context<'_> {
+    /// Puts the answers to the function's CO-RE records into its code.
+    fn fit_to_types(&self, insns: &mut [Insn], resolved: &mut Resolved) -> Result<(), LinkError> {
+        let fixups = self.outside.answers.fixups_of(self.span.func);
+        for (number, (at, record)) in self.function.core_relos.iter().enumerate() {
+            let Some(fixup) = fixups.get(number) else {
+                if record.needs_target() {
+                    return Err(self.error(*at, LinkCause::NotAsked));
+                }
+                continue;
+            };
+            let wrong = |error| self.error(*at, LinkCause::CoreRelo(error));
+            let fixup = fixup.as_ref().map_err(|error| wrong(error.clone()))?;
+            let half = || self.error(*at, LinkCause::HalfLoad);
+            let first = self.span.start.plus(at.0).ok_or_else(half)?;
+            let before = *insns.get(first.index()).ok_or_else(half)?;
+            let second = at.plus(1).filter(|second| second.0 < self.span.len);
+            let second = second.and_then(|_| first.plus(1)).and_then(|at| insns.get(at.index())).copied();
+            let (after, after_second) = core_relo::apply(fixup, before, second).map_err(wrong)?;
+            let reason =
+                Reason::CoreRelo { question: fixup.question.clone(), answer: fixup.answer.to_string() };
+            let slots = [(Some(first), Some(after)), (first.plus(1), after_second)];
+            for (at, after) in slots.into_iter().filter_map(|(at, after)| at.zip(after)) {
+                resolved.patch(insns, at, after, reason.clone());
+            }
+        }
+        Ok(())
+    }
+
     fn one(
         &self,
         reloc: &Reloc,
@@ -65,33 +96,27 @@ impl Context<'_> {
             return Err(half());
         }
         let distance = |func: &FuncId| starts.get(func).and_then(|to| at.call_distance(*to)).ok_or_else(half);
-        let mut patch = |at: InsnIdx, after: Insn, reason: Reason| -> Result<(), LinkError> {
-            let slot = insns.get_mut(at.index()).ok_or_else(half)?;
-            resolved.patches.push(Patch { at, before: *slot, after, reason });
-            *slot = after;
-            Ok(())
-        };
         match &reloc.target {
             RelocTarget::Map(map) => {
                 let reason = Reason::Map { map: self.spec.map_name(*map).to_string() };
-                patch(at, before.with(pseudo::MAP_FD, 0), reason)?;
+                resolved.patch(insns, at, before.with(pseudo::MAP_FD, 0), reason);
                 resolved.map_refs.push((at, *map));
             }
             RelocTarget::MapValue { map, offset } => {
                 let second = at.plus(1).ok_or_else(half)?;
                 let reason = Reason::MapValue { map: self.spec.map_name(*map).to_string(), offset: *offset };
-                patch(at, before.with(pseudo::MAP_VALUE, 0), reason.clone())?;
+                resolved.patch(insns, at, before.with(pseudo::MAP_VALUE, 0), reason.clone());
                 let upper = Insn { imm: signed(*offset), ..Insn::default() };
-                patch(second, upper, reason)?;
+                resolved.patch(insns, second, upper, reason);
                 resolved.map_refs.push((at, *map));
             }
             RelocTarget::Call(func) => {
                 let reason = Reason::Call { callee: self.spec.function_name(*func).to_string() };
-                patch(at, before.with(pseudo::CALL, distance(func)?), reason)?;
+                resolved.patch(insns, at, before.with(pseudo::CALL, distance(func)?), reason);
             }
             RelocTarget::FunctionAddress(func) => {
                 let reason = Reason::FunctionAddress { callee: self.spec.function_name(*func).to_string() };
-                patch(at, before.with(pseudo::FUNC, distance(func)?), reason)?;
+                resolved.patch(insns, at, before.with(pseudo::FUNC, distance(func)?), reason);
             }
             RelocTarget::Broken { symbol, why } => {
                 return Err(
@@ -99,17 +124,40 @@ impl Context<'_> {
                 );
             }
             RelocTarget::Extern { name, .. } => {
-                let unresolved = || self.error(reloc.at, LinkCause::Extern { symbol: name.clone() });
-                let known = self.spec.externs.get(name).and_then(|external| external.value);
-                let (first, upper, map) = extern_halves(known.ok_or_else(unresolved)?, before);
-                let second = at.plus(1).ok_or_else(half)?;
+                let Halves { first, second, map, module } = self.external(name, reloc.at, before)?;
                 let reason = Reason::Extern { name: name.clone() };
-                patch(at, first, reason.clone())?;
-                patch(second, upper, reason)?;
+                resolved.patch(insns, at, first, reason.clone());
+                let behind = at.plus(1).ok_or_else(half)?;
+                if let Some(second) = second {
+                    resolved.patch(insns, behind, second, reason);
+                }
                 resolved.map_refs.extend(map.map(|map| (at, map)));
+                resolved.btf_refs.extend(module.map(|module| (behind, module)));
             }
         }
         Ok(())
+    }
+
+    /// What takes the place of a reference to something outside of the object.
+    fn external(&self, name: &str, at: InsnIdx, before: Insn) -> Result<Halves, LinkError> {
+        let unresolved = || self.error(at, LinkCause::Extern { symbol: name.to_string() });
+        let missing = || Halves::missing_call(self.spec.extern_number(name));
+        let Some(answer) = self.outside.answers.ksyms.get(name) else {
+            let value = self.spec.externs.get(name).and_then(|external| external.value);
+            let value = value.ok_or_else(unresolved)?;
+            return Ok(if before.is_call() { missing() } else { Halves::value(before, value) });
+        };
+        match answer {
+            Err(why) => {
+                Err(self.error(at, LinkCause::Ksym { symbol: name.to_string(), why: why.clone() }))
+            }
+            Ok(None) if before.is_call() => Ok(missing()),
+            Ok(None) => Ok(Halves::number(before, 0)),
+            Ok(Some(found)) if before.is_call() => {
+                Halves::call(before, *found, self.outside.fd_array).ok_or_else(unresolved)
+            }
+            Ok(Some(found)) => Ok(Halves::typed(before, *found)),
+        }
     }
 
     /// The second half of a 64-bit load is a slot of the same function that is no instruction.
@@ -125,17 +173,12 @@ impl Context<'_> {
     }
 }
 
-/// Both halves of a 64-bit load of an extern, and the map it refers to, if any.
-fn extern_halves(value: ExternValue, before: Insn) -> (Insn, Insn, Option<MapId>) {
-    match value {
-        ExternValue::MapValue { map, offset } => {
-            let upper = Insn { imm: signed(offset), ..Insn::default() };
-            (before.with(pseudo::MAP_VALUE, 0), upper, Some(map))
-        }
-        ExternValue::Address(address) => {
-            let [a, b, c, d, e, f, g, h] = address.to_le_bytes();
-            let upper = Insn { imm: i32::from_le_bytes([e, f, g, h]), ..Insn::default() };
-            (Insn { imm: i32::from_le_bytes([a, b, c, d]), ..before }, upper, None)
+impl Resolved {
+    /// Changes a slot, and notes why. That it is there was seen before.
+    fn patch(&mut self, insns: &mut [Insn], at: InsnIdx, after: Insn, reason: Reason) {
+        if let Some(slot) = insns.get_mut(at.index()) {
+            self.patches.push(Patch { at, before: *slot, after, reason });
+            *slot = after;
         }
     }
 }

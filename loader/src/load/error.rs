@@ -1,5 +1,6 @@
 //! What can go wrong below the line, with all that is known about it.
 
+use crate::btf::BtfError;
 use crate::externs::KconfigError;
 use crate::plan::PlanError;
 use crate::sys::{Errno, Log};
@@ -16,6 +17,14 @@ pub enum LoadError {
     /// The kernel's configuration does not fit a variable of the object.
     #[error(transparent)]
     Kconfig(#[from] KconfigError),
+    /// The kernel's types cannot be read.
+    #[error("{whose}: {why}")]
+    Types {
+        /// `vmlinux`, or where they are from.
+        whose: String,
+        /// Why.
+        why: BtfError,
+    },
     /// The kernel made no map.
     #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}", hint(*.errno, *.since))]
     MapCreate {
@@ -51,6 +60,14 @@ pub enum LoadError {
         what: String,
         /// The map.
         map: String,
+    },
+    /// The kernel did not open a module's types.
+    #[error("module {module:?}: its types (BTF) cannot be opened: {errno}{}", module_hint(*errno))]
+    ModuleBtf {
+        /// The module.
+        module: String,
+        /// Why.
+        errno: Errno,
     },
     /// A step refers to something that no earlier step made: it failed, or the plan is not whole.
     #[error("{what} is needed, but was not loaded")]
@@ -264,6 +281,7 @@ impl LoadError {
             Self::TestRun { errno: Errno::ENOTSUPP, .. } => Blame::OldKernel,
             Self::Plan(_)
             | Self::Kconfig(_)
+            | Self::Types { .. }
             | Self::EntrySize { .. }
             | Self::PerCpu { .. }
             | Self::Reuse { .. }
@@ -274,6 +292,7 @@ impl LoadError {
             Self::PinDir { path, errno: Errno::EPERM } if path.contains('.') => Blame::Object,
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
+            | Self::ModuleBtf { errno, .. }
             | Self::Slot { errno, .. }
             | Self::TestRun { errno, .. }
             | Self::Entry { errno, .. }
@@ -305,6 +324,7 @@ impl LoadError {
         match self {
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
+            | Self::ModuleBtf { errno, .. }
             | Self::ProgLoad { errno, .. }
             | Self::Slot { errno, .. }
             | Self::TestRun { errno, .. }
@@ -315,6 +335,7 @@ impl LoadError {
             | Self::Info { errno, .. } => Some(*errno),
             Self::Plan(_)
             | Self::Kconfig(_)
+            | Self::Types { .. }
             | Self::MapMissing { .. }
             | Self::NotInPlan { .. }
             | Self::EntrySize { .. }
@@ -373,6 +394,10 @@ fn hint(errno: Errno, since: Option<&str>) -> String {
         }
         _ => String::new(),
     }
+}
+
+fn module_hint(errno: Errno) -> &'static str {
+    if errno == Errno::EPERM { "; looking for it needs CAP_SYS_ADMIN" } else { "" }
 }
 
 /// What bpffs means by `EPERM`, besides a missing privilege.

@@ -9,20 +9,20 @@ mod loaded;
 mod pins;
 mod session;
 pub(crate) mod slot;
+mod types;
 mod verify;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use crate::externs;
-use crate::features::Machine;
 use crate::plan::LoadPlan;
-use crate::spec::{MapId, ObjectSpec};
-use crate::sys::{Kernel, host, limits};
+use crate::spec::MapId;
+use crate::sys::{Kernel, limits};
 
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
+pub use types::{CodeTypes, link_for};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
 use session::Session;
@@ -45,20 +45,6 @@ pub enum LogPolicy {
     End,
     /// More tries with growing buffers up to 64 MiB, until the whole log fits.
     Whole,
-}
-
-/// Finds out what the object's externs are on this machine.
-///
-/// Reads the kernel's configuration or its symbols only if some extern asks for them.
-///
-/// # Errors
-/// [`LoadError::Kconfig`] if a configuration value does not fit the object's variable.
-pub fn resolve_externs(spec: &mut ObjectSpec, machine: &Machine) -> Result<(), LoadError> {
-    if spec.externs.is_empty() {
-        return Ok(());
-    }
-    let facts = host::facts(&externs::needs(spec));
-    Ok(externs::resolve(spec, machine, &facts)?)
 }
 
 /// Makes all calls of a plan, stops at the first that fails.

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::pins::Pins;
 use super::slot::{self, Content};
 use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, SharedPin};
+use crate::core_relo::Location;
 use crate::features::KernelVersion;
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
@@ -15,7 +16,7 @@ use crate::plan::{
 };
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
-    BtfLoad, Errno, Handle, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, ProgLoad,
+    BtfLoad, Errno, Handle, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, ProgLoad,
     ProgTypes, Reply,
 };
 use crate::uapi::UpdateFlags;
@@ -33,6 +34,8 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     /// Maps that were made, with their names in messages and recordings.
     maps: BTreeMap<MapSlot, (&'p str, OwnedFd)>,
     memory: BTreeMap<MapId, Mapping>,
+    /// Types of modules that programs refer to, by position in the object's answers.
+    modules: BTreeMap<usize, OwnedFd>,
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
     slots: Vec<FilledSlot>,
     pins: Pins<'k, K>,
@@ -54,6 +57,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 .map(|(id, fd)| (MapSlot::Map(id), (spec.map_name(id), fd)))
                 .collect(),
             memory: BTreeMap::new(),
+            modules: BTreeMap::new(),
             programs: BTreeMap::new(),
             slots: Vec::new(),
             pins: Pins::new(kernel),
@@ -75,6 +79,10 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 self.memory.insert(*map, memory);
             }
             Step::Freeze(map) => self.freeze(*map)?,
+            Step::ModuleBtf(module) => {
+                let fd = self.open_module(*module)?;
+                self.modules.insert(*module, fd);
+            }
             Step::LoadProgram(load) => {
                 let fd = self.load_program(load)?;
                 self.programs.insert(load.program, (load.clone(), fd));
@@ -217,6 +225,30 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         self.kernel.map_freeze(map).map_err(failed)
     }
 
+    fn open_module(&self, module: usize) -> Result<OwnedFd, LoadError> {
+        let name = self.module_name(module);
+        let failed = |errno| LoadError::ModuleBtf { module: name.to_string(), errno };
+        self.kernel.module_btf(name).map_err(failed)
+    }
+
+    fn module_name(&self, module: usize) -> &'p str {
+        self.plan.object.answers.modules.get(module).map_or("?", String::as_str)
+    }
+
+    fn module(&self, module: usize) -> Result<Handle<'_>, LoadError> {
+        let name = self.module_name(module);
+        let missing = || LoadError::NotInPlan { what: format!("module {name:?}") };
+        let fd = self.modules.get(&module).ok_or_else(missing)?;
+        Ok(Handle { name, fd: fd.as_fd() })
+    }
+
+    fn hook(&self, load: &LoadProgram) -> Result<Option<Hook<'_>>, LoadError> {
+        let Some(Location { module, id }) = load.hook else {
+            return Ok(None);
+        };
+        Ok(Some(Hook { id, of: module.map(|module| self.module(module)).transpose()? }))
+    }
+
     fn load_program(&self, load: &LoadProgram) -> Result<OwnedFd, LoadError> {
         let (Some(linked), Some(program)) =
             (self.plan.object.program(load.program), self.spec().program(load.program))
@@ -224,6 +256,10 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             return Err(LoadError::NotInPlan { what: format!("program {}", load.program.0) });
         };
         let maps = self.map_refs(load, linked, &program.name)?;
+        let btfs = linked.btf_refs.iter().map(|(at, module)| Ok((*at, self.module(*module)?)));
+        let btfs: Vec<_> = btfs.collect::<Result<_, LoadError>>()?;
+        let fd_array = self.plan.object.fd_array.iter().map(|module| self.module(*module));
+        let fd_array: Vec<_> = fd_array.collect::<Result<_, _>>()?;
         let infos = Infos::of(linked);
         let info = self.btf().filter(|_| load.with_info && !infos.funcs.is_empty());
         let request = ProgLoad {
@@ -236,6 +272,9 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             kern_version: load.kern_version,
             insns: &linked.insns,
             maps: &maps,
+            btfs: &btfs,
+            fd_array: &fd_array,
+            hook: self.hook(load)?,
             info: info.map(|btf| ProgTypes { btf, funcs: &infos.funcs, lines: &infos.lines }),
             log: None,
         };

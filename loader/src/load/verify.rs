@@ -81,7 +81,8 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
                 }
             }
             Step::FillSlot(_) | Step::PinDir(_) | Step::Pin(_) => report.slots.extend(result.err()),
-            Step::LoadBtf(_) => {}
+            // Programs that need it say so.
+            Step::LoadBtf(_) | Step::ModuleBtf(_) => {}
         }
     }
     let refused = plan.refused.iter().map(|(id, error)| ProgramReport {

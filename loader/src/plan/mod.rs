@@ -15,9 +15,11 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::btf::TypeId;
+use crate::core_relo::Location;
 use crate::features::{Features, KernelVersion, Machine};
 use crate::link::{LinkError, LinkedObject};
 use crate::spec::{MapId, ProgId};
+use crate::target::AttachError;
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
 
 /// The kernel calls that load an object.
@@ -102,6 +104,8 @@ pub enum Step {
     },
     /// `BPF_MAP_FREEZE`: user space may only read it from now on.
     Freeze(MapId),
+    /// Opens the types of a module that programs refer to, by its position in [`crate::target::Answers::modules`].
+    ModuleBtf(usize),
     /// `BPF_PROG_LOAD`. If the kernel refuses, it is asked again for the verifier's log.
     LoadProgram(LoadProgram),
     /// `BPF_MAP_UPDATE_ELEM` of a map of programs or maps.
@@ -219,6 +223,8 @@ pub struct LoadProgram {
     pub attach: AttachType,
     /// Flags.
     pub flags: ProgFlags,
+    /// What it attaches to, if that is something with a type in the kernel.
+    pub hook: Option<Location>,
     /// The kernel version that it was built for; older kernels compare it for kprobes.
     pub kern_version: u32,
     /// Whether function types and source lines go with it.
@@ -293,11 +299,17 @@ pub enum PlanError {
         /// Its section.
         section: String,
     },
-    /// It attaches to a kernel function or type, which must be looked up in the kernel's BTF first.
-    #[error(
-        "program {program:?}: section {section:?} needs the kernel's BTF to be loaded, which is not supported"
-    )]
-    NeedsKernelBtf {
+    /// It attaches to something that the kernel's types name, and has nothing to attach to.
+    #[error("program {program:?}: {why}")]
+    Attach {
+        /// The program.
+        program: String,
+        /// Why.
+        why: AttachError,
+    },
+    /// It attaches to something that the kernel's types name, and nobody looked at them.
+    #[error("program {program:?}: section {section:?} needs the kernel's types, which were not looked at")]
+    NotAsked {
         /// The program.
         program: String,
         /// Its section.
@@ -398,6 +410,7 @@ pub fn plan<'o>(
     let pins = pins::all(object, options, machine.features, &ids)?;
     steps.extend(pins.dirs.into_iter().map(Step::PinDir));
     map::steps(object, machine, options, &copies, &mut steps)?;
+    steps.extend(program::modules(object, &programs).into_iter().map(Step::ModuleBtf));
     steps.extend(programs.into_iter().map(Step::LoadProgram));
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));
@@ -415,7 +428,14 @@ impl LoadPlan<'_> {
     /// Descriptors that are open at once when the plan is carried out.
     pub fn descriptors(&self) -> usize {
         let makes = |step: &&Step| {
-            matches!(step, Step::LoadBtf(_) | Step::CreateMap(_) | Step::PinnedMap(_) | Step::LoadProgram(_))
+            matches!(
+                step,
+                Step::LoadBtf(_)
+                    | Step::CreateMap(_)
+                    | Step::PinnedMap(_)
+                    | Step::ModuleBtf(_)
+                    | Step::LoadProgram(_)
+            )
         };
         self.steps.iter().filter(makes).count()
     }

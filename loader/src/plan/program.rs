@@ -1,12 +1,13 @@
 //! Which programs are loaded, and as what.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{LoadProgram, Options, PlanError, Select};
 use crate::bytes::Endian;
+use crate::core_relo::Location;
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
 use crate::spec::section::SectionFlags;
@@ -60,12 +61,7 @@ fn one(
     let features = machine.features;
     check_global_data(object, id, program, machine)?;
     let kind = &program.kind;
-    if kind.flags.contains(SectionFlags::ATTACH_BTF) || kind.ty == Some(ProgType::STRUCT_OPS) {
-        return Err(PlanError::NeedsKernelBtf {
-            program: program.name.clone(),
-            section: program.section.clone(),
-        });
-    }
+    let hook = hook(object, id, program)?;
     let given = options.types.get(&id).copied().or(kind.ty);
     let ty = given.or_else(|| type_of_table(object, kind.slot, options)).or(options.default_type);
     let Some(ty) = ty else {
@@ -84,10 +80,37 @@ fn one(
         ty,
         attach: attach_type(program, ty, features),
         flags,
+        hook,
         kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
         with_info: features.contains(Features::FUNC_INFO),
         copies: BTreeMap::new(),
     })
+}
+
+/// What the program attaches to, if that is something with a type in the kernel.
+fn hook(
+    object: &LinkedObject,
+    id: ProgId,
+    program: &ProgramSpec,
+) -> Result<Option<Location>, PlanError> {
+    let kind = &program.kind;
+    if !kind.flags.contains(SectionFlags::ATTACH_BTF) && kind.ty != Some(ProgType::STRUCT_OPS) {
+        return Ok(None);
+    }
+    let (name, section) = (|| program.name.clone(), || program.section.clone());
+    match object.answers.attach.get(&id) {
+        Some(Ok(hook)) => Ok(Some(*hook)),
+        Some(Err(why)) => Err(PlanError::Attach { program: name(), why: why.clone() }),
+        None => Err(PlanError::NotAsked { program: name(), section: section() }),
+    }
+}
+
+/// Modules whose types the programs refer to.
+pub(super) fn modules(object: &LinkedObject, programs: &[LoadProgram]) -> BTreeSet<usize> {
+    let hooks = programs.iter().filter_map(|load| load.hook.and_then(|hook| hook.module));
+    let linked = programs.iter().filter_map(|load| object.program(load.program));
+    let refs = linked.flat_map(|program| program.btf_refs.iter().map(|(_, module)| *module));
+    hooks.chain(refs).chain(object.fd_array.iter().copied()).collect()
 }
 
 /// Global variables are in maps that old kernels cannot give to programs.

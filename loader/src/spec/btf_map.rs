@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Inner, MapOrigin, MapSpec, Pinning, SpecError};
-use crate::btf::{Btf, Kind, Member, TypeId};
+use crate::btf::{Btf, Kind, Member, TypeGraph, TypeId};
 use crate::uapi::{MapFlags, MapType};
 
 /// Name of the section.

@@ -172,8 +172,7 @@ fn functions(
                 .map(|l| (position(l.at), *l))
                 .collect(),
             core_relos: inside(&ext.core_relos, section.name, place, |r| r.at.0)
-                .filter(|r| r.needs_target())
-                .map(|r| position(r.at))
+                .map(|r| (position(r.at), *r))
                 .collect(),
             insns,
             relocs,

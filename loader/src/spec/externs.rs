@@ -11,7 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Extern, ExternKind, KconfigForm, MapId, MapOrigin, MapSpec, data};
-use crate::btf::{Btf, Kind, Linkage, SecVar, StrOff, Type, TypeId};
+use crate::btf::{Btf, Kind, Linkage, SecVar, StrOff, Type, TypeGraph, TypeId};
 use crate::bytes::to_usize;
 use crate::elf::{Binding, ElfObject, Place};
 use crate::uapi::{MapFlags, MapType};
@@ -27,9 +27,8 @@ pub(super) fn collect(elf: &ElfObject<'_>, btf: Option<&Btf>, next: MapId) -> BT
     let externs = undefined.map(|symbol| {
         let kind = match (kconfig.get(symbol.name), btf, ksyms.get(symbol.name)) {
             (Some(k), ..) => ExternKind::Kconfig { map: next, offset: k.offset, size: k.size, form: k.form },
-            (None, Some(btf), Some(var)) if is_typeless(btf, *var) => ExternKind::Address,
-            (None, _, Some(_)) => ExternKind::Typed,
-            (None, _, None) => ExternKind::Unknown,
+            (None, Some(btf), Some(var)) => ksym(btf, *var),
+            (None, ..) => ExternKind::Unknown,
         };
         (symbol.name.to_string(), Extern { weak: symbol.binding == Binding::Weak, kind, value: None })
     });
@@ -191,11 +190,17 @@ fn vars(btf: Option<&Btf>, section: &str) -> BTreeMap<String, TypeId> {
     found.unwrap_or_default()
 }
 
-/// `extern const void NAME __ksym` asks for an address only.
-fn is_typeless(btf: &Btf, var: TypeId) -> bool {
-    match btf.kind(var) {
-        Some(Kind::Var { ty, .. }) => btf.resolve(*ty) == Some(TypeId(0)),
-        _ => false,
+/// `extern const void NAME __ksym` asks for an address only, others are looked for in the kernel's types.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few of the many kinds are externs")]
+fn ksym(btf: &Btf, of: TypeId) -> ExternKind {
+    match btf.kind(of) {
+        Some(Kind::Var { ty, .. }) => match btf.behind(*ty) {
+            Some((TypeId(0), _)) => ExternKind::Address,
+            Some((ty, _)) => ExternKind::Typed { ty, function: false },
+            None => ExternKind::Unknown,
+        },
+        Some(Kind::Func { proto, .. }) => ExternKind::Typed { ty: *proto, function: true },
+        _ => ExternKind::Unknown,
     }
 }
 
@@ -242,8 +247,8 @@ fn variable(btf: &Btf, var: TypeId) -> Option<Variable> {
 fn form(btf: &Btf, ty: TypeId, size: u32) -> Option<(KconfigForm, u32)> {
     const SIGNED: u32 = 1;
     const BOOL: u32 = 4;
-    let id = btf.resolve(ty)?;
-    let form = match btf.kind(id)? {
+    let (id, found) = btf.behind(ty)?;
+    let form = match &found.kind {
         Kind::Int { detail, .. } => {
             let encoding = detail >> 24;
             let signed = encoding & SIGNED != 0;

@@ -21,7 +21,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::btf::{Btf, LineInfo, TypeId};
+use crate::btf::{Btf, CoreRelo, LineInfo, TypeId};
 use crate::bytes::Endian;
 use crate::insn::{ByteOff, Insn, InsnIdx};
 use crate::uapi::{MapFlags, MapType};
@@ -226,8 +226,8 @@ pub struct Function {
     pub ty: Option<TypeId>,
     /// Its source lines, by position.
     pub lines: Vec<(InsnIdx, LineInfo)>,
-    /// Slots that must be adjusted to the target kernel's types (CO-RE).
-    pub core_relos: Vec<InsnIdx>,
+    /// Its instructions that depend on types (CO-RE), by position.
+    pub core_relos: Vec<(InsnIdx, CoreRelo)>,
 }
 
 /// A reference from an instruction.
@@ -299,7 +299,12 @@ pub enum ExternKind {
     /// `const void NAME __ksym`: the address of a kernel symbol.
     Address,
     /// A kernel variable with a type, or a kernel function: found in the kernel's BTF.
-    Typed,
+    Typed {
+        /// The variable's type behind typedefs and qualifiers, or the function's prototype.
+        ty: TypeId,
+        /// Whether it is a function.
+        function: bool,
+    },
     /// Nothing says what it is.
     Unknown,
 }
@@ -399,6 +404,14 @@ impl ObjectSpec {
     /// The map that sections named `ID/KEY` mean by this id (iproute2).
     pub fn map_numbered(&self, id: u32) -> Option<MapId> {
         self.maps.iter().position(|map| map.number == Some(id)).map(MapId::new)
+    }
+
+    /// The number that libbpf gives to an extern, by which it marks calls of functions that are not there: those of
+    /// `.kconfig` come first, then the others by name.
+    pub fn extern_number(&self, name: &str) -> u32 {
+        let is_kconfig = |external: &Extern| matches!(external.kind, ExternKind::Kconfig { .. });
+        let before = |(other, external): &(&String, &Extern)| is_kconfig(external) || other.as_str() < name;
+        u32::try_from(self.externs.iter().filter(before).count()).unwrap_or(u32::MAX)
     }
 
     /// Name of the map with this number.

@@ -122,6 +122,17 @@ attr! {
 }
 
 attr! {
+    /// `BPF_BTF_GET_FD_BY_ID`.
+    BtfById = 19, 12 { id: u32, next_id: u32, open_flags: u32, }
+}
+
+attr! {
+    /// `BPF_BTF_GET_NEXT_ID`.
+    BtfNextId = 23, 12 { start_id: u32, next_id: u32, open_flags: u32, }
+    next_id @ 4
+}
+
+attr! {
     /// `BPF_OBJ_PIN`.
     ObjPin = 6, 16 { pathname: u64, bpf_fd: u32, file_flags: u32, }
     bpf_fd @ 8
@@ -138,6 +149,22 @@ attr! {
 /// # Safety
 /// `repr(C)`, without padding, valid for any bytes.
 pub(super) unsafe trait InfoStruct: Default {}
+
+/// Source: `struct bpf_btf_info`.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct BtfInfo {
+    pub(super) btf: u64,
+    pub(super) btf_size: u32,
+    pub(super) id: u32,
+    pub(super) name: u64,
+    pub(super) name_len: u32,
+    pub(super) kernel_btf: u32,
+}
+const _: () = assert!(offset_of!(BtfInfo, name) == 16 && offset_of!(BtfInfo, kernel_btf) == 28);
+const _: () = assert!(size_of::<BtfInfo>() == 32);
+// SAFETY: integers only; 32 bytes are the sum of the fields.
+unsafe impl InfoStruct for BtfInfo {}
 
 /// Source: `struct bpf_map_info`, up to `map_extra`.
 #[repr(C)]

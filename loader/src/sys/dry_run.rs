@@ -84,6 +84,10 @@ impl Kernel for DryRun {
         Reply { fd: self.call().and_then(|_| null()), log: Log::default() }
     }
 
+    fn module_btf(&self, _module: &str) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+
     fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
         let (mut state, fd) = (self.call()?, null()?);
         state.maps.insert(fd.as_raw_fd(), made(request));

@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::thread::available_parallelism;
 
 use flate2::read::GzDecoder;
 
+use super::FileMapping;
 use crate::externs::{Facts, Needs};
 use crate::features::{Features, KernelVersion, Machine};
 
@@ -80,6 +83,54 @@ fn kallsyms(wanted: &BTreeSet<String>) -> BTreeMap<String, u64> {
         }
     }
     found.retain(|name, _| !ambiguous.contains(name));
+    found
+}
+
+/// The types of the kernel or of a module, as the kernel shows them.
+#[derive(Debug)]
+pub enum BtfFile {
+    /// Mapped into memory: only what is looked at is read. Since: Linux 6.16, for the kernel's own.
+    Mapped(FileMapping),
+    /// Read.
+    Read(Vec<u8>),
+}
+
+impl BtfFile {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(mapping) => mapping.bytes(),
+            Self::Read(bytes) => bytes,
+        }
+    }
+}
+
+/// Where the kernel shows its types and its modules'.
+const BTF_DIR: &str = "/sys/kernel/btf";
+
+/// The kernel's types; `None` if it shows none. Source: `/sys/kernel/btf/vmlinux`. Since: Linux 5.4.
+pub fn vmlinux_btf() -> Option<BtfFile> {
+    let path = Path::new(BTF_DIR).join("vmlinux");
+    let file = File::open(&path).ok()?;
+    let len = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    match FileMapping::of_constant_file(file.as_fd(), len) {
+        Ok(mapping) => Some(BtfFile::Mapped(mapping)),
+        Err(_) => fs::read(path).ok().map(BtfFile::Read),
+    }
+}
+
+/// The types of all modules that are loaded and have some, with the modules' names. Since: Linux 5.11.
+pub fn module_btfs() -> Vec<(String, BtfFile)> {
+    let entries = fs::read_dir(BTF_DIR).into_iter().flatten().flatten();
+    let modules = entries.filter(|entry| entry.file_name() != "vmlinux");
+    let mut found: Vec<_> = modules
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            Some((name, BtfFile::Read(fs::read(entry.path()).ok()?)))
+        })
+        .collect();
+    // Directories are in no order; answers are to be the same every time.
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
     found
 }
 

@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use super::attr::{self, Attr, InfoStruct};
@@ -38,6 +38,21 @@ impl Kernel for Linux {
         };
         let fd = bpf_fd(&mut attr);
         Reply { log: log.take(&fd), fd }
+    }
+
+    fn module_btf(&self, module: &str) -> Result<OwnedFd, Errno> {
+        let mut id = 0;
+        loop {
+            let mut next = attr::BtfNextId { start_id: id, ..attr::BtfNextId::default() };
+            bpf(&mut next)?;
+            id = next.next_id;
+            match bpf_fd(&mut attr::BtfById { id, ..attr::BtfById::default() }) {
+                Ok(fd) if is_module_btf(&fd, module)? => return Ok(fd),
+                // It may have gone in between.
+                Ok(_) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
     }
 
     fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
@@ -122,6 +137,7 @@ impl Kernel for Linux {
             return Reply { fd: Err(Errno::EINVAL), log: Log::default() };
         };
         let insns = code(request);
+        let fd_array = fd_array(request);
         let (funcs, lines) = request.info.map_or((&[][..], &[][..]), |info| (info.funcs, info.lines));
         let mut attr = attr::ProgLoad {
             prog_type: request.ty.0,
@@ -142,6 +158,9 @@ impl Kernel for Linux {
             line_info_rec_size: record_size(lines),
             line_info: address(lines),
             line_info_cnt: len32(lines),
+            attach_btf_id: request.hook.map_or(0, |hook| hook.id.0),
+            attach_btf_obj_fd: request.hook.and_then(|hook| hook.of).map_or(0, raw),
+            fd_array: address(&fd_array),
             ..attr::ProgLoad::default()
         };
         let fd = bpf_fd(&mut attr);
@@ -258,12 +277,32 @@ fn kind(fd: &OwnedFd) -> PinKind {
     NAMES.iter().find(|(known, _)| name.contains(known)).map_or(PinKind::Other, |(_, kind)| *kind)
 }
 
+/// Whether a descriptor is that of this module's types.
+fn is_module_btf(fd: &OwnedFd, module: &str) -> Result<bool, Errno> {
+    // Names of modules are shorter (MODULE_NAME_LEN).
+    let mut name = [0u8; 64];
+    let mut info =
+        attr::BtfInfo { name: room(&mut name), name_len: len32(&name), ..attr::BtfInfo::default() };
+    match info_by_fd(Handle { name: module, fd: fd.as_fd() }, &mut info) {
+        // What has a longer name is another one.
+        Err(Errno::ENOSPC) => return Ok(false),
+        other => other?,
+    }
+    Ok(info.kernel_btf != 0 && until_nul(&name) == module)
+}
+
+/// Descriptors of modules' types; no call uses the first place, which means the kernel.
+fn fd_array(request: &ProgLoad<'_>) -> Vec<u32> {
+    let fds: Vec<u32> = request.fd_array.iter().map(|module| raw(*module)).collect();
+    if fds.is_empty() { fds } else { [vec![0], fds].concat() }
+}
+
 /// The code as bytes, with the maps' descriptors in their places: the only moment when they are there.
 fn code(request: &ProgLoad<'_>) -> Vec<[u8; 8]> {
     let mut insns = request.insns.to_vec();
-    for (at, map) in request.maps {
+    for (at, handle) in request.maps.iter().chain(request.btfs) {
         if let Some(slot) = insns.get_mut(at.index()) {
-            slot.imm = map.fd.as_raw_fd();
+            slot.imm = handle.fd.as_raw_fd();
         }
     }
     insns.iter().map(|insn| insn.to_native()).collect()

@@ -1,4 +1,4 @@
-//! Memory that is shared with a map. One of the files where `unsafe` lives.
+//! Memory that is shared with a map, and files as memory. One of the files where `unsafe` lives.
 #![expect(unsafe_code, reason = "system calls and the memory they give")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -54,6 +54,34 @@ impl Mapping {
         let len = bytes.len().min(self.len);
         // SAFETY: `len` bytes are inside of the mapping and of the slice, and the mapping is new memory.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr(), len) };
+    }
+}
+
+/// A file of the kernel's, read-only. It is unmapped when the value is dropped.
+#[derive(Debug)]
+pub struct FileMapping(Mapping);
+
+impl FileMapping {
+    /// Maps a file whose contents never change, such as those of `/sys/kernel/btf`. Since: Linux 6.16 for those.
+    ///
+    /// # Errors
+    /// The errno; `ENODEV` from older kernels.
+    pub(super) fn of_constant_file(file: BorrowedFd<'_>, len: usize) -> Result<Self, Errno> {
+        // SAFETY: new memory: nothing that anybody uses is touched.
+        let start = unsafe {
+            libc::mmap(ptr::null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0)
+        };
+        if start == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        NonNull::new(start.cast()).map(|start| Self(Mapping { start, len })).ok_or(Errno::EINVAL)
+    }
+
+    /// The file's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped for reading with this length as long as `self` lives, and the maker promised that nobody
+        // changes the contents.
+        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr(), self.0.len) }
     }
 }
 

@@ -29,7 +29,7 @@ use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlag
 pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
-pub use mmap::Mapping;
+pub use mmap::{FileMapping, Mapping};
 pub use script::{Difference, Recorder, Replay};
 
 /// A kernel that can be asked.
@@ -38,6 +38,13 @@ pub use script::{Difference, Recorder, Replay};
 pub trait Kernel: Sync {
     /// `BPF_BTF_LOAD`. Since: Linux 4.18.
     fn btf_load(&self, request: &BtfLoad<'_>) -> Reply;
+
+    /// Opens the types of a module, by `BPF_BTF_GET_NEXT_ID`, `BPF_BTF_GET_FD_BY_ID` and `BPF_OBJ_GET_INFO_BY_FD`.
+    /// Since: Linux 5.11.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` if there is no such module or it has no types, `EPERM` without CAP_SYS_ADMIN.
+    fn module_btf(&self, module: &str) -> Result<OwnedFd, Errno>;
 
     /// `BPF_MAP_CREATE`. Since: Linux 3.18.
     ///
@@ -275,10 +282,26 @@ pub struct ProgLoad<'a> {
     pub insns: &'a [Insn],
     /// Slots that refer to maps.
     pub maps: &'a [(InsnIdx, Handle<'a>)],
+    /// Slots that refer to types of modules, by their descriptors.
+    pub btfs: &'a [(InsnIdx, Handle<'a>)],
+    /// Types of modules whose functions are called: the first one stands at 1 in the kernel's `fd_array`.
+    pub fd_array: &'a [Handle<'a>],
+    /// What it attaches to.
+    pub hook: Option<Hook<'a>>,
     /// Function types and source lines.
     pub info: Option<ProgTypes<'a>>,
     /// Whether a log is wanted.
     pub log: Option<LogRequest>,
+}
+
+/// Something with a type that a program attaches to.
+#[derive(Clone, Copy, Debug)]
+pub struct Hook<'a> {
+    /// Its type.
+    pub id: TypeId,
+    /// Whose type: that of a module, by its BTF's descriptor, or of another program, by that program's; of the kernel
+    /// without one.
+    pub of: Option<Handle<'a>>,
 }
 
 /// Function types and source lines of a program.

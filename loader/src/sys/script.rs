@@ -77,6 +77,12 @@ impl<K: Kernel> Kernel for Recorder<K> {
         reply
     }
 
+    fn module_btf(&self, module: &str) -> Result<OwnedFd, Errno> {
+        let result = self.kernel.module_btf(module);
+        self.note_result(module_btf(module), &result, |_| String::new());
+        result
+    }
+
     fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
         let result = self.kernel.map_create(request);
         self.note_result(request.text(), &result, |_| String::new());
@@ -304,6 +310,10 @@ impl Kernel for Replay {
         self.reply(request.text())
     }
 
+    fn module_btf(&self, module: &str) -> Result<OwnedFd, Errno> {
+        self.outcome(module_btf(module)).and_then(|_| null())
+    }
+
     fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
         self.outcome(request.text()).and_then(|_| null())
     }
@@ -409,6 +419,10 @@ impl Kernel for Replay {
 
 fn pin(object: Handle<'_>, path: &Path) -> String {
     format!("{} path={}", about("OBJ_PIN", object), path_word(path))
+}
+
+fn module_btf(module: &str) -> String {
+    format!("MODULE_BTF {}", word(module))
 }
 
 fn memory(map: Handle<'_>, address: u64, len: usize) -> String {

@@ -74,6 +74,17 @@ impl Text for ProgLoad<'_> {
         for (at, map) in self.maps {
             text += &format!(" {at}=map:{}", word(map.name));
         }
+        for (at, module) in self.btfs {
+            text += &format!(" {at}=btf:{}", word(module.name));
+        }
+        if let Some(hook) = self.hook {
+            let of = hook.of.map_or("kernel".to_string(), |of| word(of.name));
+            text += &format!(" hook={}@{of}", hook.id.0);
+        }
+        if !self.fd_array.is_empty() {
+            let names: Vec<String> = self.fd_array.iter().map(|module| word(module.name)).collect();
+            text += &format!(" fd_array={}", names.join(","));
+        }
         if let Some(info) = self.info {
             let lines: Vec<u8> = info.lines.iter().flatten().flat_map(|n| n.to_ne_bytes()).collect();
             let funcs: Vec<String> = info.funcs.iter().map(|[at, ty]| format!("{at}:{ty}")).collect();

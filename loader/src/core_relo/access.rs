@@ -1,0 +1,163 @@
+//! Which part of a type a record is about: from `0:1:3` to a path of members and elements.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use super::CoreKind;
+use crate::btf::{Kind, StrOff, TypeGraph, TypeId};
+use crate::bytes::to_usize;
+
+/// Most steps of a path. Source: `BPF_CORE_SPEC_MAX_LEN`, libbpf.
+pub(super) const MAX_STEPS: usize = 64;
+
+/// A part of a type.
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    /// The type it starts from.
+    pub(super) root: TypeId,
+    /// What is asked about it.
+    pub(super) kind: CoreKind,
+    /// The way there: members with a name and elements; anonymous members are passed through. For a type as a whole it
+    /// is empty, for an enumeration's value it has the one step.
+    pub(super) steps: Vec<Step>,
+    /// Where the part starts, in **bits** from the start of the root.
+    pub(super) bit_offset: u32,
+}
+
+/// One step of the way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// The structure, or the element's type.
+    pub(super) ty: TypeId,
+    /// Which member or element.
+    pub(super) index: u32,
+    /// Name of the member or of the enumeration's value; `None` for elements.
+    pub(super) name: Option<StrOff>,
+}
+
+/// Reads a record's access string against the object's own types.
+pub(super) fn parse(
+    graph: &dyn TypeGraph,
+    root: TypeId,
+    text: &str,
+    kind: CoreKind,
+) -> Result<Access, &'static str> {
+    let mut access = Access { root, kind, steps: Vec::new(), bit_offset: 0 };
+    if kind.is_about_type() {
+        return if text == "0" { Ok(access) } else { Err("a type as a whole is asked for with \"0\"") };
+    }
+    let indices = indices(text)?;
+    let (first, rest) = indices.split_first().ok_or("it has no access string")?;
+    let (id, ty) = graph.behind(root).ok_or("its type does not exist")?;
+    if !kind.is_about_field() {
+        let at = to_usize(*first);
+        let name = match &ty.kind {
+            Kind::Enum { values, .. } if rest.is_empty() => values.get(at).map(|(name, _)| *name),
+            Kind::Enum64 { values, .. } if rest.is_empty() => values.get(at).map(|(name, _)| *name),
+            _ => None,
+        };
+        let name = Some(name.ok_or("there is no such value of an enumeration")?);
+        access.steps.push(Step { ty: id, index: *first, name });
+        return Ok(access);
+    }
+    access.element(graph, id, *first)?;
+    let mut at = id;
+    for index in rest {
+        at = access.step(graph, at, *index)?;
+    }
+    Ok(access)
+}
+
+fn indices(text: &str) -> Result<Vec<u32>, &'static str> {
+    let all: Option<Vec<u32>> = text.split(':').map(|index| index.parse().ok()).collect();
+    let all = all.ok_or("its access string is not made of numbers")?;
+    if all.len() > MAX_STEPS { Err("its access string has more than 64 steps") } else { Ok(all) }
+}
+
+impl Access {
+    /// Goes to an element of an array, or from the root to one of its neighbours.
+    pub(super) fn element(&mut self, graph: &dyn TypeGraph, ty: TypeId, index: u32) -> Result<(), &'static str> {
+        let size = graph.size_of(ty).ok_or("its type has no size")?;
+        let bits = index.checked_mul(size).and_then(|bytes| bytes.checked_mul(8));
+        self.forward(bits)?;
+        self.steps.push(Step { ty, index, name: None });
+        Ok(())
+    }
+
+    /// Moves on by so many **bits**.
+    pub(super) fn forward(&mut self, bits: Option<u32>) -> Result<(), &'static str> {
+        let offset = bits.and_then(|bits| self.bit_offset.checked_add(bits));
+        self.bit_offset = offset.ok_or("it leads beyond 512 MiB")?;
+        Ok(())
+    }
+
+    /// Goes to a member or element; returns its type.
+    fn step(&mut self, graph: &dyn TypeGraph, from: TypeId, index: u32) -> Result<TypeId, &'static str> {
+        let (id, ty) = graph.behind(from).ok_or("a type on its way does not exist")?;
+        match &ty.kind {
+            Kind::Composite { members, .. } => {
+                let member = members.get(to_usize(index)).ok_or("a structure has not so many members")?;
+                self.forward(Some(member.bit_offset))?;
+                if member.name != StrOff(0) {
+                    self.steps.push(Step { ty: id, index, name: Some(member.name) });
+                }
+                Ok(member.ty)
+            }
+            Kind::Array { element, len, .. } => {
+                let (element, _) = graph.behind(*element).ok_or("an array's elements have no type")?;
+                if index >= *len && !self.ends_in_flexible_array(graph, *len) {
+                    return Err("an array has not so many elements");
+                }
+                self.element(graph, element, index)?;
+                Ok(element)
+            }
+            _ => Err("a type on its way is neither structure nor array"),
+        }
+    }
+
+    /// Whether the array that was reached is the open end of a structure: `struct { int n; char data[]; }`.
+    pub(super) fn ends_in_flexible_array(&self, graph: &dyn TypeGraph, len: u32) -> bool {
+        let Some(Step { ty, index, name: Some(_) }) = self.steps.last().copied() else {
+            return false;
+        };
+        let members = graph.ty(ty).map_or(0, |ty| match &ty.kind {
+            Kind::Composite { members, .. } => members.len(),
+            _ => 0,
+        });
+        len == 0 && to_usize(index).checked_add(1) == Some(members)
+    }
+
+    /// What is asked, as people write it: `offset of struct task_struct.mm`.
+    pub(super) fn question(&self, graph: &dyn TypeGraph) -> String {
+        let mut text = self.kind.to_string();
+        text.push(' ');
+        text.push_str(&type_words(graph, self.root));
+        for (at, step) in self.steps.iter().enumerate() {
+            // Writing to a string does not fail.
+            let _ = match step.name {
+                Some(name) if self.kind.is_about_field() => write!(text, ".{}", graph.text(name)),
+                Some(name) => write!(text, "::{}", graph.text(name)),
+                None if at == 0 && step.index == 0 => Ok(()),
+                None => write!(text, "[{}]", step.index),
+            };
+        }
+        text
+    }
+}
+
+/// A type as C has it: `struct task_struct`.
+pub(super) fn type_words(graph: &dyn TypeGraph, id: TypeId) -> String {
+    let Some(ty) = graph.ty(id) else {
+        return "a type that does not exist".to_string();
+    };
+    let word = match &ty.kind {
+        Kind::Composite { union: false, .. } | Kind::Fwd { union: false } => "struct ",
+        Kind::Composite { union: true, .. } | Kind::Fwd { union: true } => "union ",
+        Kind::Enum { .. } | Kind::Enum64 { .. } => "enum ",
+        _ => "",
+    };
+    let name = graph.text(ty.name);
+    let name = if name.is_empty() { "without a name" } else { &name };
+    alloc::format!("{word}{name}")
+}

@@ -1,0 +1,98 @@
+//! The kernel's variables and functions that an object declares with their types (`__ksym`).
+//!
+//! Source: libbpf `bpf_object__resolve_ksym_var_btf_id`, `bpf_object__resolve_ksym_func_btf_id`.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+
+use crate::btf::{Btf, Kind, TargetBtf, TypeGraph, TypeId, Wanted, essential};
+use crate::core_relo::{KernelTypes, Location, types_are_compatible};
+use crate::spec::{Extern, ExternKind, ObjectSpec};
+
+/// Why a variable or function of the kernel cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KsymError {
+    /// The kernel shows no types.
+    #[error("the kernel shows no types to find it in (CONFIG_DEBUG_INFO_BTF)")]
+    NoTypes,
+    /// It is not there.
+    #[error("neither the kernel nor its modules have such a {what}")]
+    NotFound {
+        /// `"variable"` or `"function"`.
+        what: &'static str,
+    },
+    /// It is of another type.
+    #[error("the {what} of this name in {place} is of another type")]
+    Type {
+        /// `"variable"` or `"function"`.
+        what: &'static str,
+        /// `"vmlinux"`, or the module.
+        place: String,
+    },
+}
+
+/// Adds the names of the externs that the kernel's types must have.
+pub(super) fn wanted(spec: &ObjectSpec, wanted: &mut Wanted) {
+    for (name, _) in typed(spec) {
+        wanted.add(name.as_bytes());
+    }
+}
+
+fn typed(spec: &ObjectSpec) -> impl Iterator<Item = (&String, &Extern)> {
+    spec.externs.iter().filter(|(_, external)| matches!(external.kind, ExternKind::Typed { .. }))
+}
+
+/// Finds all of them.
+pub(super) fn answer(
+    spec: &ObjectSpec,
+    kernel: &KernelTypes<'_>,
+) -> BTreeMap<String, Result<Option<Location>, KsymError>> {
+    let Some(btf) = &spec.btf else {
+        return BTreeMap::new();
+    };
+    let found = typed(spec).map(|(name, external)| (name.clone(), one(btf, name, external, kernel)));
+    found.collect()
+}
+
+fn one(
+    btf: &Btf,
+    name: &str,
+    external: &Extern,
+    kernel: &KernelTypes<'_>,
+) -> Result<Option<Location>, KsymError> {
+    let ExternKind::Typed { ty, function } = external.kind else {
+        return Ok(None);
+    };
+    let what = if function { "function" } else { "variable" };
+    // Several declarations of one kernel function, for kernels that differ, are told apart by flavours.
+    let name = if function { essential(name.as_bytes()) } else { name.as_bytes() };
+    let is_it = |kind: &Kind| match kind {
+        Kind::Func { .. } => function,
+        Kind::Var { .. } => !function,
+        _ => false,
+    };
+    let found = kernel.all().find_map(|(module, btf)| Some((module, btf, btf.find(name, is_it)?)));
+    let Some((module, target, id)) = found else {
+        let why = if kernel.vmlinux.is_none() { KsymError::NoTypes } else { KsymError::NotFound { what } };
+        return if external.weak { Ok(None) } else { Err(why) };
+    };
+    if fits(btf, ty, target, id) {
+        return Ok(Some(Location { module, id }));
+    }
+    if external.weak && function {
+        return Ok(None);
+    }
+    let place = module.and_then(|at| kernel.modules.get(at)).map_or("vmlinux", |(name, _)| name.as_str());
+    Err(KsymError::Type { what, place: place.to_string() })
+}
+
+/// The object's type of it is of a kind with the kernel's.
+fn fits(btf: &Btf, local: TypeId, target: &TargetBtf<'_>, id: TypeId) -> bool {
+    let of = target.ty(id).and_then(|ty| match &ty.kind {
+        Kind::Func { proto, .. } => Some(*proto),
+        Kind::Var { ty, .. } => target.behind(*ty).map(|(id, _)| id),
+        _ => None,
+    });
+    of.is_some_and(|of| types_are_compatible(btf, local, target, of) == Some(true))
+}
