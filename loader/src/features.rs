@@ -58,6 +58,8 @@ bitflags::bitflags! {
         const MMAPABLE_ARRAYS = 1 << 6;
         /// `bpf_get_attach_cookie`.
         const BPF_COOKIE = 1 << 7;
+        /// `BPF_TRACE_UPROBE_MULTI`: one link for many places.
+        const UPROBE_MULTI = 1 << 9;
         /// System calls have wrappers (`__x64_sys_...`) that programs must attach to.
         const SYSCALL_WRAPPER = 1 << 8;
     }
@@ -73,6 +75,7 @@ const SINCE: &[(Features, (u8, u8), &str)] = &[
     (Features::FROZEN_MAPS, (5, 2), "read-only maps"),
     (Features::MMAPABLE_ARRAYS, (5, 5), "memory-mapped arrays"),
     (Features::BPF_COOKIE, (5, 15), "attach cookies"),
+    (Features::UPROBE_MULTI, (6, 6), "uprobe_multi links"),
     // x86-64; arm64 followed in 4.19.
     (Features::SYSCALL_WRAPPER, (4, 17), "system call wrappers"),
 ];

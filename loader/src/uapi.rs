@@ -222,6 +222,10 @@ bitflags::bitflags! {
         const RDONLY_PROG = 1 << 7;
         /// `BPF_F_MMAPABLE`: user space may map it into memory. Since: Linux 5.5.
         const MMAPABLE = 1 << 10;
+        /// `BPF_F_LINK`: struct_ops that are registered by a link. Since: Linux 6.4.
+        const LINK = 1 << 13;
+        /// `BPF_F_VTYPE_BTF_OBJ_FD`: the value's type is a module's. Since: Linux 6.9.
+        const VTYPE_BTF_OBJ_FD = 1 << 15;
         /// `BPF_F_INNER_MAP`: an array template for inner maps of any size. Since: Linux 5.10.
         const INNER_MAP = 1 << 12;
         const _ = !0;

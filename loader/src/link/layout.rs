@@ -13,13 +13,16 @@ use crate::spec::{FuncId, ObjectSpec, RelocTarget};
 /// there when its first call is met, and its own calls are followed before those after it. A list stands for the
 /// recursion, since an object may nest calls as deep as it likes.
 ///
+/// Nobody calls the function for exceptions, so it and what it calls stand at the end.
+///
 /// `None` if positions overflow.
-pub(super) fn layout(spec: &ObjectSpec, entry: FuncId) -> Option<Vec<Span>> {
+pub(super) fn layout(spec: &ObjectSpec, entry: FuncId, exceptions: Option<FuncId>) -> Option<Vec<Span>> {
     let mut spans = Vec::new();
     let mut placed = BTreeSet::new();
     let mut end = InsnIdx(0);
     let mut open: Vec<Open> = Vec::new();
     let mut next = Some(entry);
+    let mut last = exceptions;
     loop {
         if let Some(func) = next.filter(|func| placed.insert(*func)) {
             let len = u32::try_from(spec.function(func)?.insns.len()).ok()?;
@@ -28,7 +31,11 @@ pub(super) fn layout(spec: &ObjectSpec, entry: FuncId) -> Option<Vec<Span>> {
             open.push(Open { func, next_reloc: 0 });
         }
         let Some(top) = open.last_mut() else {
-            return Some(spans);
+            next = last.take();
+            if next.is_none() {
+                return Some(spans);
+            }
+            continue;
         };
         next = top.next_callee(spec);
         if next.is_none() {

@@ -133,6 +133,12 @@ pub enum LinkCause {
     /// It depends on types, and nobody looked at the kernel's.
     #[error("it depends on the kernel's types (CO-RE), and they were not looked at")]
     NotAsked,
+    /// A tag names a callback that is no global function.
+    #[error("its tag says that {callback:?} handles its exceptions, which is no global function of the object")]
+    ExceptionCallback {
+        /// The callback.
+        callback: String,
+    },
     /// It is cut off.
     #[error("it is a 64-bit load whose second half is missing")]
     HalfLoad,
@@ -167,11 +173,13 @@ fn one(
     id: ProgId,
     program: &ProgramSpec,
 ) -> Result<LinkedProgram, LinkError> {
-    let too_long = || {
+    let whole = |cause| {
         let place = Place { function: program.name.clone(), at: InsnIdx(0), line: None };
-        LinkError { program: program.name.clone(), place, cause: Box::new(LinkCause::TooLong) }
+        LinkError { program: program.name.clone(), place, cause: Box::new(cause) }
     };
-    let layout = layout::layout(spec, program.func).ok_or_else(too_long)?;
+    let no_callback = |callback| whole(LinkCause::ExceptionCallback { callback });
+    let callback = program.exception_callback.clone().transpose().map_err(no_callback)?;
+    let layout = layout::layout(spec, program.func, callback).ok_or_else(|| whole(LinkCause::TooLong))?;
     let mut insns = Vec::new();
     for span in &layout {
         insns.extend(spec.function(span.func).map(|f| f.insns.as_slice()).unwrap_or_default());

@@ -168,9 +168,10 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             map_extra: create.map_extra,
             inner,
             types,
+            kernel_value: create.kernel_value.map(|at| self.located(at)).transpose()?,
         };
         let mut result = self.kernel.map_create(&request);
-        if result.is_err() && types.is_some() {
+        if result.is_err() && types.is_some() && create.kernel_value.is_none() {
             result = self.kernel.map_create(&MapCreate { types: None, ..request });
         }
         result.map_err(|errno| LoadError::MapCreate {
@@ -242,11 +243,9 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         Ok(Handle { name, fd: fd.as_fd() })
     }
 
-    fn hook(&self, load: &LoadProgram) -> Result<Option<Hook<'_>>, LoadError> {
-        let Some(Location { module, id }) = load.hook else {
-            return Ok(None);
-        };
-        Ok(Some(Hook { id, of: module.map(|module| self.module(module)).transpose()? }))
+    fn located(&self, at: Location) -> Result<Hook<'_>, LoadError> {
+        let of = at.module.map(|module| self.module(module)).transpose()?;
+        Ok(Hook { id: at.id, of })
     }
 
     fn load_program(&self, load: &LoadProgram) -> Result<OwnedFd, LoadError> {
@@ -274,7 +273,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             maps: &maps,
             btfs: &btfs,
             fd_array: &fd_array,
-            hook: self.hook(load)?,
+            hook: load.hook.map(|at| self.located(at)).transpose()?,
             info: info.map(|btf| ProgTypes { btf, funcs: &infos.funcs, lines: &infos.lines }),
             log: None,
         };

@@ -6,9 +6,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{CreateMap, MapSlot, Options, PinnedMap, PlanError, Step, pins};
+use crate::btf::TypeId;
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
 use crate::spec::{Inner, MapId, MapOrigin, MapSpec};
+use crate::target::KernelOps;
 use crate::uapi::{MapFlags, MapType, kernel_name};
 
 /// Map types that take no types of keys and values: the kernel answers ENOTSUPP.
@@ -52,7 +54,13 @@ pub(super) fn steps(
         if let Some(Inner::Template(template)) = &spec.inner {
             make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
         }
-        let map = create(spec, MapSlot::Map(id), inner(spec, id)?, machine);
+        let mut map = create(spec, MapSlot::Map(id), inner(spec, id)?, machine);
+        if spec.struct_ops.is_some() {
+            let Some(Ok(ops)) = object.answers.struct_ops.get(&id) else {
+                continue;
+            };
+            as_kernel_has_it(&mut map, ops);
+        }
         for copy in 1..=copies.get(&id).copied().unwrap_or(0) {
             let name = format!("{}.copy{copy}", map.name);
             make.push(Step::CreateMap(CreateMap { slot: MapSlot::Copy(id, copy), name, ..map.clone() }));
@@ -67,13 +75,23 @@ pub(super) fn steps(
     Ok(())
 }
 
+/// The value of a table of functions is the kernel's structure, not the object's.
+fn as_kernel_has_it(map: &mut CreateMap, ops: &KernelOps) {
+    map.value_size = u32::try_from(ops.data.len()).unwrap_or(u32::MAX);
+    map.kernel_value = Some(ops.value);
+    map.flags.set(MapFlags::VTYPE_BTF_OBJ_FD, ops.value.module.is_some());
+    // The kernel wants some BTF with it, and no types of it.
+    map.types = Some((TypeId(0), TypeId(0)));
+}
+
 /// Appends what fills a map that was created.
 fn contents(spec: &MapSpec, id: MapId, machine: &Machine, steps: &mut Vec<Step>) {
     if spec.ty == MapType::ARENA {
         // Programs may use an arena only once it has a place in some process.
         let len = u64::from(spec.max_entries).saturating_mul(machine.page_size.into());
         steps.push(Step::MapMemory { map: id, address: spec.map_extra, len });
-    } else if spec.data.is_some() {
+    } else if spec.data.is_some() && spec.struct_ops.is_none() {
+        // A table of functions is filled when it is registered: its programs must exist.
         steps.push(Step::SetData(id));
     }
     if spec.frozen && machine.features.contains(Features::FROZEN_MAPS) {
@@ -114,6 +132,7 @@ fn create(spec: &MapSpec, slot: MapSlot, inner: Option<MapSlot>, machine: &Machi
         map_extra: spec.map_extra,
         inner,
         types: (typed && takes_types).then_some((spec.key_type, spec.value_type)),
+        kernel_value: None,
     }
 }
 

@@ -208,6 +208,8 @@ pub struct CreateMap {
     pub inner: Option<MapSlot>,
     /// Types of keys and values in the object's BTF, where the kernel takes them.
     pub types: Option<(TypeId, TypeId)>,
+    /// Type of the value in the kernel, for tables of functions that it calls.
+    pub kernel_value: Option<Location>,
 }
 
 /// Attributes of a program to load.
@@ -409,8 +411,8 @@ pub fn plan<'o>(
     let ids: Vec<ProgId> = programs.iter().map(|load| load.program).collect();
     let pins = pins::all(object, options, machine.features, &ids)?;
     steps.extend(pins.dirs.into_iter().map(Step::PinDir));
-    map::steps(object, machine, options, &copies, &mut steps)?;
     steps.extend(program::modules(object, &programs).into_iter().map(Step::ModuleBtf));
+    map::steps(object, machine, options, &copies, &mut steps)?;
     steps.extend(programs.into_iter().map(Step::LoadProgram));
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));

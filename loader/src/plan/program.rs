@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::{LoadProgram, Options, PlanError, Select};
 use crate::bytes::Endian;
-use crate::core_relo::Location;
+use crate::target::{Attach, AttachError};
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
 use crate::spec::section::SectionFlags;
@@ -78,9 +78,12 @@ fn one(
             String::new()
         },
         ty,
-        attach: attach_type(program, ty, features),
+        attach: match hook.and_then(|hook| hook.member) {
+            Some(member) => AttachType(member),
+            None => attach_type(program, ty, features),
+        },
         flags,
-        hook,
+        hook: hook.map(|hook| hook.at),
         kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
         with_info: features.contains(Features::FUNC_INFO),
         copies: BTreeMap::new(),
@@ -92,25 +95,30 @@ fn hook(
     object: &LinkedObject,
     id: ProgId,
     program: &ProgramSpec,
-) -> Result<Option<Location>, PlanError> {
+) -> Result<Option<Attach>, PlanError> {
     let kind = &program.kind;
     if !kind.flags.contains(SectionFlags::ATTACH_BTF) && kind.ty != Some(ProgType::STRUCT_OPS) {
         return Ok(None);
     }
     let (name, section) = (|| program.name.clone(), || program.section.clone());
     match object.answers.attach.get(&id) {
-        Some(Ok(hook)) => Ok(Some(*hook)),
+        Some(Ok(attach)) => Ok(Some(*attach)),
         Some(Err(why)) => Err(PlanError::Attach { program: name(), why: why.clone() }),
+        None if kind.ty == Some(ProgType::STRUCT_OPS) => {
+            let why = AttachError::NoMap { section: section() };
+            Err(PlanError::Attach { program: name(), why })
+        }
         None => Err(PlanError::NotAsked { program: name(), section: section() }),
     }
 }
 
 /// Modules whose types the programs refer to.
 pub(super) fn modules(object: &LinkedObject, programs: &[LoadProgram]) -> BTreeSet<usize> {
+    let tables = object.answers.struct_ops.values().flatten().filter_map(|ops| ops.value.module);
     let hooks = programs.iter().filter_map(|load| load.hook.and_then(|hook| hook.module));
     let linked = programs.iter().filter_map(|load| object.program(load.program));
     let refs = linked.flat_map(|program| program.btf_refs.iter().map(|(_, module)| *module));
-    hooks.chain(refs).chain(object.fd_array.iter().copied()).collect()
+    tables.chain(hooks).chain(refs).chain(object.fd_array.iter().copied()).collect()
 }
 
 /// Global variables are in maps that old kernels cannot give to programs.
@@ -155,7 +163,11 @@ fn attach_type(program: &ProgramSpec, ty: ProgType, features: Features) -> Attac
     if !features.contains(Features::ATTACH_TYPE) {
         return AttachType(0);
     }
+    let many = SectionFlags::USDT;
     match (program.kind.ty, ty) {
+        _ if program.kind.flags.contains(many) && features.contains(Features::UPROBE_MULTI) => {
+            AttachType::TRACE_UPROBE_MULTI
+        }
         (Some(said), ty) if said == ty => program.kind.attach,
         (_, ProgType::XDP) => AttachType::XDP,
         _ => AttachType(0),

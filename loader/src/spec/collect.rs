@@ -8,7 +8,7 @@ use super::function::{self, Place, holds_code};
 use super::reloc::{self, Directory};
 use super::{
     Dialects, FuncId, Function, MapId, MapSpec, ObjectSpec, ProgramSpec, RelocTarget, Slot, SlotTarget,
-    SpecError, btf_fixup, btf_map, data, externs, legacy_map, section,
+    SpecError, btf_fixup, btf_map, data, exceptions, externs, legacy_map, section, struct_ops,
 };
 use crate::btf::{Btf, BtfExt};
 use crate::bytes::{Reader, until_nul};
@@ -33,11 +33,18 @@ pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<Ob
     let mut maps = maps(elf, name, btf.as_ref(), dialects, &mut dir)?;
     let externs = externs::collect(elf, btf.as_ref(), MapId::new(maps.len()));
     maps.extend(externs::kconfig_map(name, btf.as_ref()));
+    for struct_ops::Found { section, offset, spec } in struct_ops::maps(elf, btf.as_ref(), &dir)? {
+        dir.maps.insert((section.idx, offset), MapId::new(maps.len()));
+        maps.push(spec);
+    }
     if let Some(btf) = &mut btf {
         externs::fix_btf(btf);
     }
     let functions = functions(elf, &dir, &places, &ext)?;
-    let programs = programs(elf, &places, &functions, dialects);
+    let mut programs = programs(elf, &places, &functions, dialects);
+    if let Some(btf) = &btf {
+        exceptions::assign(btf, &places, &functions, &mut programs);
+    }
     Ok(ObjectSpec {
         name: name.to_string(),
         endian: elf.endian,
@@ -259,6 +266,7 @@ fn programs(
             func,
             kind: section::classify(&function.section, dialects.section),
             autoload: !function.section.starts_with('?'),
+            exception_callback: None,
         })
         .collect()
 }

@@ -81,6 +81,19 @@ pub enum SpecError {
         /// The id that it gives.
         id: u32,
     },
+    /// `SEC(".struct_ops")` without BTF.
+    #[error("section \".struct_ops\" needs BTF to be understood, and the object has none: compile with -g")]
+    StructOpsWithoutBtf,
+    /// A table of functions that cannot be understood.
+    #[error("map {map:?} in section {section:?}: {why}")]
+    StructOps {
+        /// The variable.
+        map: String,
+        /// Its section.
+        section: String,
+        /// What is wrong.
+        why: String,
+    },
     /// `SEC(".maps")` without BTF.
     #[error("section \".maps\" needs BTF to be understood, and the object has none: compile with -g")]
     MapsWithoutBtf,

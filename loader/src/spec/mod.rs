@@ -10,11 +10,13 @@ mod calls;
 mod collect;
 mod data;
 mod error;
+mod exceptions;
 mod externs;
 mod function;
 mod legacy_map;
 mod reloc;
 pub mod section;
+mod struct_ops;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -113,6 +115,8 @@ pub struct MapSpec {
     pub inner: Option<Inner>,
     /// Contents that the object gives, filled in when everything is loaded.
     pub slots: Vec<Slot>,
+    /// For a table of functions that the kernel calls: the functions in it.
+    pub struct_ops: Option<StructOps>,
     /// What the value under key 0 starts with; `None` leaves it zero.
     pub data: Option<Vec<u8>>,
     /// Whether user space, too, may only read it once it is filled. Since: Linux 5.2.
@@ -175,6 +179,13 @@ pub enum Inner {
     Like(MapId),
     /// Like this template, which is no map itself.
     Template(Box<MapSpec>),
+}
+
+/// A table of functions that the kernel calls (`SEC(".struct_ops")`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StructOps {
+    /// Members, by their number in the object's structure, and the programs that they point to.
+    pub programs: Vec<(u32, FuncId)>,
 }
 
 /// One entry that the object itself gives to a map of programs or of maps.
@@ -357,6 +368,9 @@ pub struct ProgramSpec {
     pub kind: SectionMatch,
     /// Whether it is loaded without being asked for: the section has no leading `?`.
     pub autoload: bool,
+    /// The function that the kernel calls when it throws an exception, if a tag names one; `Err` with a name that is no
+    /// global function. Since: Linux 6.7.
+    pub exception_callback: Option<Result<FuncId, String>>,
 }
 
 impl MapSpec {
@@ -377,6 +391,7 @@ impl MapSpec {
             value_type: TypeId(0),
             inner: None,
             slots: Vec::new(),
+            struct_ops: None,
             data: None,
             frozen: false,
             pinning: Pinning::None,

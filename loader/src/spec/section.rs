@@ -24,6 +24,8 @@ bitflags::bitflags! {
         const XDP_FRAGS = 4;
         /// Kernels that do not know the attach type do without.
         const ATTACH_OPTIONAL = 8;
+        /// The program is attached to many places at once where the kernel can do that.
+        const USDT = 16;
     }
 }
 
@@ -98,6 +100,7 @@ const NONE: u8 = 0;
 const ATTACH_BTF: u8 = SectionFlags::ATTACH_BTF.bits();
 const SLEEPABLE: u8 = SectionFlags::SLEEPABLE.bits();
 const XDP_FRAGS: u8 = SectionFlags::XDP_FRAGS.bits();
+const USDT: u8 = SectionFlags::USDT.bits();
 const ATTACH_OPTIONAL: u8 = SectionFlags::ATTACH_OPTIONAL.bits();
 
 const fn def(name: &'static str, takes_target: bool, ty: ProgType, attach: AttachType, flags: u8) -> Row {
@@ -127,8 +130,8 @@ pub const ROWS: &[Row] = &[
     def("uprobe.session.s", TARGET, ProgType::KPROBE, AttachType::TRACE_UPROBE_SESSION, SLEEPABLE),
     def("ksyscall", TARGET, ProgType::KPROBE, UNSET, NONE),
     def("kretsyscall", TARGET, ProgType::KPROBE, UNSET, NONE),
-    def("usdt", TARGET, ProgType::KPROBE, UNSET, NONE),
-    def("usdt.s", TARGET, ProgType::KPROBE, UNSET, SLEEPABLE),
+    def("usdt", TARGET, ProgType::KPROBE, UNSET, USDT),
+    def("usdt.s", TARGET, ProgType::KPROBE, UNSET, USDT | SLEEPABLE),
     def("tc/ingress", EXACT, ProgType::SCHED_CLS, AttachType::TCX_INGRESS, NONE),
     def("tc/egress", EXACT, ProgType::SCHED_CLS, AttachType::TCX_EGRESS, NONE),
     def("tcx/ingress", EXACT, ProgType::SCHED_CLS, AttachType::TCX_INGRESS, NONE),

@@ -39,10 +39,11 @@ macro_rules! attr {
 
 attr! {
     /// `BPF_MAP_CREATE`.
-    MapCreate = 0, 72 {
+    MapCreate = 0, 80 {
         map_type: u32, key_size: u32, value_size: u32, max_entries: u32, map_flags: u32, inner_map_fd: u32,
         numa_node: u32, map_name: [u8; 16], map_ifindex: u32, btf_fd: u32, btf_key_type_id: u32,
-        btf_value_type_id: u32, btf_vmlinux_value_type_id: u32, map_extra: u64,
+        btf_value_type_id: u32, btf_vmlinux_value_type_id: u32, map_extra: u64, value_type_btf_obj_fd: u32,
+        map_token_fd: u32,
     }
     map_name @ 28 btf_fd @ 48 map_extra @ 64
 }

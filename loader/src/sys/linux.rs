@@ -69,6 +69,8 @@ impl Kernel for Linux {
             btf_key_type_id: request.types.map_or(0, |types| types.key.0),
             btf_value_type_id: request.types.map_or(0, |types| types.value.0),
             map_extra: request.map_extra,
+            btf_vmlinux_value_type_id: request.kernel_value.map_or(0, |value| value.id.0),
+            value_type_btf_obj_fd: request.kernel_value.and_then(|value| value.of).map_or(0, raw),
             ..attr::MapCreate::default()
         };
         bpf_fd(&mut attr)

@@ -226,6 +226,8 @@ pub struct MapCreate<'a> {
     pub inner: Option<Handle<'a>>,
     /// Types of keys and values.
     pub types: Option<MapTypes<'a>>,
+    /// Type of the value in the kernel, for struct_ops.
+    pub kernel_value: Option<Hook<'a>>,
 }
 
 /// Types of a map's keys and values.

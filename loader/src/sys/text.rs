@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Bpffs, BtfLoad, Handle, LogRequest, MapCreate, MapUpdate, MapValue, PinKind, ProgLoad, TestRun};
+use super::{Bpffs, BtfLoad, Handle, Hook, LogRequest, MapCreate, MapUpdate, MapValue, PinKind, ProgLoad, TestRun};
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
 
@@ -42,6 +42,9 @@ impl Text for MapCreate<'_> {
         if let Some(types) = self.types {
             text += &format!(" key_type={} value_type={}", types.key.0, types.value.0);
         }
+        if let Some(value) = self.kernel_value {
+            text += &format!(" kernel_value={}", hook(value));
+        }
         text
     }
 }
@@ -77,9 +80,8 @@ impl Text for ProgLoad<'_> {
         for (at, module) in self.btfs {
             text += &format!(" {at}=btf:{}", word(module.name));
         }
-        if let Some(hook) = self.hook {
-            let of = hook.of.map_or("kernel".to_string(), |of| word(of.name));
-            text += &format!(" hook={}@{of}", hook.id.0);
+        if let Some(at) = self.hook {
+            text += &format!(" hook={}", hook(at));
         }
         if !self.fd_array.is_empty() {
             let names: Vec<String> = self.fd_array.iter().map(|module| word(module.name)).collect();
@@ -103,6 +105,12 @@ impl Text for TestRun<'_> {
             "TEST_RUN {program} data={data} room={data_room} context={context} context_room={context_room} repeat={repeat}"
         )
     }
+}
+
+/// A type of the kernel, of a module or of a program.
+fn hook(hook: Hook<'_>) -> String {
+    let of = hook.of.map_or("kernel".to_string(), |of| word(of.name));
+    format!("{}@{of}", hook.id.0)
 }
 
 /// A command about one thing.

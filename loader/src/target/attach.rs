@@ -12,13 +12,13 @@ use crate::spec::section::SectionFlags;
 use crate::spec::{ObjectSpec, ProgId, ProgramSpec};
 use crate::uapi::{AttachType, ProgType};
 
-/// What stands behind the `/` of a section's name, as the kernel's types have it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Hook {
-    /// Name of the type: `btf_trace_sched_switch` for the tracepoint `sched_switch`.
-    pub name: String,
-    /// Whether it is the type of a tracepoint, not a function.
-    pub tracepoint: bool,
+/// What a program attaches to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attach {
+    /// Its type: of a function, a tracepoint's typedef, or the structure of a struct_ops member.
+    pub at: Location,
+    /// The member's number in that structure.
+    pub member: Option<u32>,
 }
 
 /// Why a program has nothing to attach to.
@@ -38,6 +38,20 @@ pub enum AttachError {
     NoProgram {
         /// The section.
         section: String,
+    },
+    /// No map of functions has it.
+    #[error("section {section:?} is for programs that a SEC(\".struct_ops\") variable refers to, and none does")]
+    NoMap {
+        /// The section.
+        section: String,
+    },
+    /// The kernel's structure has no such member.
+    #[error("the kernel's struct {structure} has no member {member}, so nobody would call it")]
+    NoMember {
+        /// The structure.
+        structure: String,
+        /// The member.
+        member: String,
     },
     /// The kernel shows no types.
     #[error("section {section:?}: the kernel shows no types to find {name:?} in (CONFIG_DEBUG_INFO_BTF)")]
@@ -102,9 +116,10 @@ pub(super) fn wanted(spec: &ObjectSpec, wanted: &mut Wanted) {
 pub(super) fn answer(
     spec: &ObjectSpec,
     kernel: &KernelTypes<'_>,
-) -> BTreeMap<ProgId, Result<Location, AttachError>> {
+) -> BTreeMap<ProgId, Result<Attach, AttachError>> {
     let programs = spec.programs.iter().enumerate().filter(|(_, program)| attaches(program));
-    programs.map(|(at, program)| (ProgId::new(at), one(program, kernel))).collect()
+    let answer = |program| one(program, kernel).map(|at| Attach { at, member: None });
+    programs.map(|(at, program)| (ProgId::new(at), answer(program))).collect()
 }
 
 fn one(program: &ProgramSpec, kernel: &KernelTypes<'_>) -> Result<Location, AttachError> {

@@ -6,6 +6,7 @@
 
 mod attach;
 mod ksyms;
+mod struct_ops;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -13,10 +14,11 @@ use alloc::vec::Vec;
 
 use crate::btf::Wanted;
 use crate::core_relo::{self, CoreError, Fixup, KernelTypes, Location, Resolver};
-use crate::spec::{FuncId, ObjectSpec, ProgId};
+use crate::spec::{FuncId, MapId, ObjectSpec, ProgId};
 
-pub use attach::{AttachError, Hook};
+pub use attach::{Attach, AttachError};
 pub use ksyms::KsymError;
+pub use struct_ops::{KernelOps, StructOpsError};
 
 /// The answers for one object and one kernel. By default nobody was asked.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,7 +26,9 @@ pub struct Answers {
     /// For each function, in the object's order, an answer to each of its CO-RE records.
     pub fixups: Vec<Vec<Result<Fixup, CoreError>>>,
     /// Where programs attach that need a type of the kernel for it.
-    pub attach: BTreeMap<ProgId, Result<Location, AttachError>>,
+    pub attach: BTreeMap<ProgId, Result<Attach, AttachError>>,
+    /// What tables of functions look like in the kernel.
+    pub struct_ops: BTreeMap<MapId, Result<KernelOps, StructOpsError>>,
     /// The kernel's variables and functions, by the name in the object; `None` for weak ones that are not there.
     pub ksyms: BTreeMap<String, Result<Option<Location>, KsymError>>,
     /// Modules that an answer refers to, by name: [`Location::module`] is the position here.
@@ -54,6 +58,7 @@ pub fn needs_of_kernel(spec: &ObjectSpec) -> Wanted {
     let mut wanted = Wanted::default();
     attach::wanted(spec, &mut wanted);
     ksyms::wanted(spec, &mut wanted);
+    struct_ops::wanted(spec, &mut wanted);
     wanted
 }
 
@@ -65,9 +70,11 @@ pub fn needs_modules(kernel: &KernelTypes<'_>, wanted: &Wanted) -> bool {
 /// Answers all questions. `code` are the types that code is fitted to: those of the running kernel, or others that
 /// somebody gave.
 pub fn answer(spec: &ObjectSpec, code: &KernelTypes<'_>, kernel: &KernelTypes<'_>) -> Answers {
+    let mut attach = attach::answer(spec, kernel);
     Answers {
+        struct_ops: struct_ops::answer(spec, kernel, &mut attach),
+        attach,
         fixups: fixups(spec, code),
-        attach: attach::answer(spec, kernel),
         ksyms: ksyms::answer(spec, kernel),
         modules: kernel.modules.iter().map(|(name, _)| name.clone()).collect(),
     }
