@@ -253,6 +253,7 @@ mod tests {
             id: ProgId(0),
             insns,
             layout: vec![],
+            btf_refs: Vec::new(),
             map_refs,
             func_info: vec![],
             line_info: vec![],

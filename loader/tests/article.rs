@@ -174,6 +174,7 @@ fn jump_table(max_entries: u32) -> OwnedFd {
         map_extra: 0,
         inner: None,
         types: None,
+        kernel_value: None,
     };
     Linux.map_create(&create).unwrap()
 }

@@ -14,9 +14,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{bytes_of, linked, plan, read, spec_of, xdp_options};
-use rxdp_loader::btf::{Kind, StrOff, Type};
+use rxdp_loader::btf::{CoreRelo, Kind, StrOff, Type, TypeId};
 use rxdp_loader::features::{Features, KernelVersion, Machine};
-use rxdp_loader::insn::Insn;
+use rxdp_loader::insn::{ByteOff, Insn, InsnIdx};
 use rxdp_loader::link::{self, LinkedProgram};
 use rxdp_loader::load::{self, Given};
 use rxdp_loader::spec::{ProgId, RelocTarget};
@@ -96,7 +96,8 @@ fn a_load_whose_second_half_is_an_instruction_is_an_error() {
 fn what_a_slot_needs_is_refused_with_its_own_reason() {
     let mut spec = spec_of("values.o");
     let target = spec.functions.iter_mut().find(|function| function.name == "target").unwrap();
-    target.core_relos.push(rxdp_loader::insn::InsnIdx(0));
+    let record = CoreRelo { at: ByteOff(0), ty: TypeId(1), access: StrOff(0), kind: 0 };
+    target.core_relos.push((InsnIdx(0), record));
     let object = link::link(spec);
     let planned = plan(&object);
     let error = match &planned {

@@ -354,6 +354,7 @@ fn every_call_belongs_to_a_step() {
         let commands = plan.steps.iter().flat_map(|step| match step {
             Step::LoadBtf(_) => vec!["BTF_LOAD"],
             Step::CreateMap(_) => vec!["MAP_CREATE"],
+            Step::ModuleBtf(_) => vec!["MODULE_BTF"],
             Step::SetData(_) => vec!["MAP_UPDATE"],
             Step::MapMemory { .. } => vec!["MAP_MEMORY"],
             Step::Freeze(_) => vec!["MAP_FREEZE"],

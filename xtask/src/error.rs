@@ -52,6 +52,15 @@ pub enum XtaskError {
         #[source]
         source: io::Error,
     },
+    /// A compiler wrote something that is no object.
+    #[error("{object} is not what a compiler writes")]
+    NoObject {
+        /// Its path, from the top of the repository.
+        object: String,
+        /// What is wrong with it.
+        #[source]
+        source: object::read::Error,
+    },
     /// The tools that give the committed bytes are not on this machine.
     #[error("cannot build the BPF objects here: {}; another version would give other bytes", problems.join(", "))]
     Toolchain {
@@ -62,7 +71,7 @@ pub enum XtaskError {
     #[error("not what the sources give: {}; run `cargo xtask bpf` and commit the result", objects.join(", "))]
     Stale {
         /// Paths of the objects, from the top of the repository.
-        objects: Vec<&'static str>,
+        objects: Vec<String>,
     },
     /// Cargo built the product but named no program.
     #[error("cargo reported no executable called {name}")]

@@ -4,12 +4,14 @@
 //! may depend on it. What a person should read goes to standard error; standard output is for results.
 
 pub mod bpf;
+pub mod builds;
 pub mod check;
 pub mod ci;
 pub mod dist;
 mod error;
 pub mod manifest;
 pub mod process;
+pub mod symbols;
 pub mod test;
 pub mod toolchain;
 

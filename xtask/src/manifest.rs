@@ -1,43 +1,53 @@
 //! Which objects there are: one row each, with its source, the route it takes and its flags.
 //!
-//! Data only, and the translation of a row into command lines. Nothing is run here.
+//! Data only, and the translation of a row into command lines. Nothing is run here. The rows that are one program by many
+//! compilers are in [`crate::builds`].
 
+use std::borrow::Cow;
 use std::env::consts::ARCH;
 
+use crate::builds;
+use crate::symbols::Forget;
+
 /// One committed object.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Object {
     /// Where it lies, from the top of the repository.
-    pub output: &'static str,
+    pub output: Cow<'static, str>,
     /// The C file it is made of.
     pub source: &'static str,
     /// How it is made.
     pub route: Route,
     /// What the compiler is told beyond what it is told always.
-    pub flags: &'static [&'static str],
+    pub flags: Cow<'static, [&'static str]>,
 }
 
-/// The ways from C to an object.
+/// The ways from C to an object. The number is the release of clang and of the tools beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// clang 22, with BTF but without DWARF: what one would ship.
     Ship,
-    /// clang 22 alone.
-    Clang22,
-    /// clang 14 alone.
-    Clang14,
-    /// The article's Makefile: clang 14 writes LLVM's code for the host, llc 14 makes BPF of it.
-    Llc14,
+    /// clang alone.
+    Clang(u8),
+    /// The article's Makefile: clang writes LLVM's code for the host, llc makes BPF of it.
+    Llc(u8),
+    /// clang alone, then something is taken out of the symbol table that clang of today always writes.
+    Without(Forget, u8),
 }
 
-use Route::{Clang14, Clang22, Llc14, Ship};
+use Route::{Clang, Llc, Ship, Without};
 
 const TAIL: &str = "bpf-progs/tail_kern.c";
 const XDP1_XDP2: &[&str] = &["-DSEC0=\"xdp1\"", "-DSEC1=\"xdp2\""];
 
 /// Every committed object.
+#[must_use]
+pub fn objects() -> Vec<Object> {
+    OBJECTS.iter().cloned().chain(builds::objects()).collect()
+}
+
 #[rustfmt::skip]
-pub const OBJECTS: &[Object] = &[
+const OBJECTS: &[Object] = &[
     // The author's four programs.
     object("bpf-progs/tail_kern.o", TAIL, Ship, &[]),
     object("bpf-progs/drop_all.o", "bpf-progs/drop_all.c", Ship, &[]),
@@ -45,26 +55,26 @@ pub const OBJECTS: &[Object] = &[
     object("bpf-progs/rewrite.o", "bpf-progs/rewrite.c", Ship, &[]),
 
     // The article's object in the shapes that people have it in: with (-g) and without BTF and DWARF.
-    object("tests/fixtures/tail_kern-clang22.o", TAIL, Clang22, &[]),
-    object("tests/fixtures/tail_kern-clang22-g.o", TAIL, Clang22, &["-g"]),
-    object("tests/fixtures/tail_kern-clang14.o", TAIL, Clang14, &[]),
-    object("tests/fixtures/tail_kern-clang14-g.o", TAIL, Clang14, &["-g"]),
-    object("tests/fixtures/tail_kern-llc14.o", TAIL, Llc14, &[]),
-    object("tests/fixtures/tail_kern-llc14-g.o", TAIL, Llc14, &["-g"]),
+    object("tests/fixtures/tail_kern-clang22.o", TAIL, Clang(22), &[]),
+    object("tests/fixtures/tail_kern-clang22-g.o", TAIL, Clang(22), &["-g"]),
+    object("tests/fixtures/tail_kern-clang14.o", TAIL, Clang(14), &[]),
+    object("tests/fixtures/tail_kern-clang14-g.o", TAIL, Clang(14), &["-g"]),
+    object("tests/fixtures/tail_kern-llc14.o", TAIL, Llc(14), &[]),
+    object("tests/fixtures/tail_kern-llc14-g.o", TAIL, Llc(14), &["-g"]),
     object("tests/fixtures/tail_kern-xdp1.o", TAIL, Ship, XDP1_XDP2),
-    object("tests/fixtures/tail_kern-xdp1-clang14.o", TAIL, Clang14, XDP1_XDP2),
+    object("tests/fixtures/tail_kern-xdp1-clang14.o", TAIL, Clang(14), XDP1_XDP2),
     object("tests/fixtures/tail_kern-btf_maps.o", TAIL, Ship, &["-DBTF_MAPS"]),
-    object("tests/fixtures/tail_kern-btf_maps-clang14.o", TAIL, Clang14, &["-DBTF_MAPS", "-g"]),
+    object("tests/fixtures/tail_kern-btf_maps-clang14.o", TAIL, Clang(14), &["-DBTF_MAPS", "-g"]),
 
     // One question each; the comment at the top of the source says which.
     object("tests/fixtures/calls.o", "tests/fixtures/calls.c", Ship, &[]),
     object("tests/fixtures/calls-sections.o", "tests/fixtures/calls.c", Ship, &["-ffunction-sections"]),
-    object("tests/fixtures/calls-clang14.o", "tests/fixtures/calls.c", Clang14, &[]),
+    object("tests/fixtures/calls-clang14.o", "tests/fixtures/calls.c", Clang(14), &[]),
     object("tests/fixtures/callbacks.o", "tests/fixtures/callbacks.c", Ship, &[]),
     object("tests/fixtures/inner_maps.o", "tests/fixtures/inner_maps.c", Ship, &[]),
     object("tests/fixtures/data.o", "tests/fixtures/data.c", Ship, &[]),
-    object("tests/fixtures/data-clang14.o", "tests/fixtures/data.c", Clang14, &[]),
-    object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang22, &["--target=bpfeb"]),
+    object("tests/fixtures/data-clang14.o", "tests/fixtures/data.c", Clang(14), &[]),
+    object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang(22), &["--target=bpfeb"]),
     object("tests/fixtures/frags.o", "tests/fixtures/frags.c", Ship, &[]),
     object("tests/fixtures/iproute2.o", "tests/fixtures/iproute2.c", Ship, &[]),
     object("tests/fixtures/map_defs-16.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=4"]),
@@ -76,7 +86,7 @@ pub const OBJECTS: &[Object] = &[
     object("tests/fixtures/redirect_targets.o", "tests/fixtures/redirect_targets.c", Ship, &[]),
     object("tests/fixtures/refused.o", "tests/fixtures/refused.c", Ship, &[]),
     object("tests/fixtures/several.o", "tests/fixtures/several.c", Ship, &[]),
-    object("tests/fixtures/several-clang14.o", "tests/fixtures/several.c", Clang14, &[]),
+    object("tests/fixtures/several-clang14.o", "tests/fixtures/several.c", Clang(14), &[]),
     object("tests/fixtures/socket_slots.o", "tests/fixtures/socket_slots.c", Ship, &[]),
     object("tests/fixtures/spellings.o", "tests/fixtures/spellings.c", Ship, &[]),
     object("tests/fixtures/statics.o", "tests/fixtures/statics.c", Ship, &[]),
@@ -92,7 +102,7 @@ const fn object(
     route: Route,
     flags: &'static [&'static str],
 ) -> Object {
-    Object { output, source, route, flags }
+    Object { output: Cow::Borrowed(output), source, route, flags: Cow::Borrowed(flags) }
 }
 
 const WARNINGS: &[&str] = &["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"];
@@ -104,23 +114,31 @@ impl Object {
     pub fn stages(&self) -> Vec<Vec<String>> {
         match self.route {
             Ship => {
-                vec![self.clang("clang-22", "bpf", &["-g"]), words(&["llvm-strip-22", "-g", "-o", "-", "-"])]
+                vec![self.clang(22, "bpf", &["-g"]), words(&["llvm-strip-22", "-g", "-o", "-", "-"])]
             }
-            Clang22 => vec![self.clang("clang-22", "bpf", &[])],
-            Clang14 => vec![self.clang("clang-14", "bpf", &[])],
+            Clang(release) | Without(_, release) => vec![self.clang(release, "bpf", &[])],
             // The host is named: the object must not depend on who builds it.
-            Llc14 => vec![
-                self.clang("clang-14", "x86_64-linux-gnu", &["-emit-llvm"]),
-                words(&["llc-14", "-march=bpf", "-filetype=obj", "-o", "-", "-"]),
+            Llc(release) => vec![
+                self.clang(release, "x86_64-linux-gnu", &["-emit-llvm"]),
+                words(&[&format!("llc-{release}"), "-march=bpf", "-filetype=obj", "-o", "-", "-"]),
             ],
         }
     }
 
-    fn clang(&self, program: &str, target: &str, flags: &[&str]) -> Vec<String> {
+    /// What is taken out of the symbol table after the last of the [`stages`](Self::stages).
+    #[must_use]
+    pub const fn forget(&self) -> Option<Forget> {
+        match self.route {
+            Without(what, _) => Some(what),
+            Ship | Clang(_) | Llc(_) => None,
+        }
+    }
+
+    fn clang(&self, release: u8, target: &str, flags: &[&str]) -> Vec<String> {
         // <linux/types.h> includes <asm/types.h>, which Debian keeps per machine; it says the same on all.
         let machine = format!("/usr/include/{ARCH}-linux-gnu");
         [
-            words(&[program, &format!("--target={target}"), "-O2"]),
+            words(&[&format!("clang-{release}"), &format!("--target={target}"), "-O2"]),
             words(WARNINGS),
             words(&["-Ibpf-progs", "-isystem", &machine]),
             // No path of the building machine in the object; sources are named from the top of the repository.
@@ -130,7 +148,7 @@ impl Object {
                 "-fdebug-compilation-dir=.",
             ]),
             words(flags),
-            words(self.flags),
+            words(&self.flags),
             words(&["-c", self.source, "-o", "-"]),
         ]
         .concat()
@@ -148,21 +166,21 @@ mod tests {
 
     #[test]
     fn every_program_called_is_a_pinned_tool() {
-        for object in OBJECTS {
-            for stage in object.stages() {
-                assert!(toolchain::TOOLS.iter().any(|tool| tool.program == stage[0]), "{}", stage[0]);
-            }
+        for stage in objects().iter().flat_map(Object::stages) {
+            assert!(toolchain::TOOLS.iter().any(|tool| tool.program == stage[0]), "{}", stage[0]);
         }
     }
 
     #[test]
     fn no_row_is_written_twice() {
-        for (index, object) in OBJECTS.iter().enumerate() {
-            let same = |other: &&Object| {
-                (other.source, other.route, other.flags) == (object.source, object.route, object.flags)
-                    || other.output == object.output
-            };
-            assert_eq!(OBJECTS[..index].iter().find(same).map(|twin| twin.output), None, "{}", object.output);
-        }
+        let twice = |rows: &[Object], same: fn(&Object, &Object) -> bool| {
+            let twin = |(at, row): (usize, &Object)| rows[..at].iter().any(|other| same(row, other));
+            rows.iter().enumerate().find(|(at, row)| twin((*at, row))).map(|(_, row)| row.output.to_string())
+        };
+        let made_alike =
+            |a: &Object, b: &Object| (a.source, a.route, &a.flags) == (b.source, b.route, &b.flags);
+        assert_eq!(twice(OBJECTS, made_alike), None);
+        assert_eq!(twice(&builds::objects(), made_alike), None);
+        assert_eq!(twice(&objects(), |a, b| a.output == b.output), None);
     }
 }

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::manifest::Object;
 use crate::{XtaskError, process};
 
 /// A program that takes part in building objects.
@@ -20,9 +21,18 @@ pub struct Tool {
 
 /// Every tool that the routes of [`crate::manifest`] call.
 pub const TOOLS: &[Tool] = &[
+    Tool { program: "clang-13", package: "clang-13", version: "13.0.1" },
+    Tool { program: "llc-13", package: "llvm-13", version: "13.0.1" },
     Tool { program: "clang-14", package: "clang-14", version: "14.0.6" },
     Tool { program: "llc-14", package: "llvm-14", version: "14.0.6" },
+    Tool { program: "clang-15", package: "clang-15", version: "15.0.6" },
+    Tool { program: "llc-15", package: "llvm-15", version: "15.0.6" },
+    Tool { program: "clang-16", package: "clang-16", version: "16.0.6" },
+    Tool { program: "llc-16", package: "llvm-16", version: "16.0.6" },
+    Tool { program: "clang-19", package: "clang-19", version: "19.1.7" },
+    Tool { program: "llc-19", package: "llvm-19", version: "19.1.7" },
     Tool { program: "clang-22", package: "clang-22", version: "22.1.8" },
+    Tool { program: "llc-22", package: "llvm-22", version: "22.1.8" },
     Tool { program: "llvm-strip-22", package: "llvm-22", version: "22.1.8" },
 ];
 
@@ -36,6 +46,23 @@ pub fn problems() -> Vec<String> {
     let tools = TOOLS.iter().filter_map(Tool::problem);
     let header = (!Path::new(HEADER).exists()).then(|| format!("{HEADER} is missing"));
     tools.chain(header).collect()
+}
+
+/// Those of `objects` whose tools are here, of the release that gives the committed bytes.
+#[must_use]
+pub fn can_build(objects: Vec<Object>) -> Vec<Object> {
+    if !Path::new(HEADER).exists() {
+        return Vec::new();
+    }
+    let usable: Vec<_> =
+        TOOLS.iter().filter(|tool| tool.problem().is_none()).map(|tool| tool.program).collect();
+    let has_tools = |object: &Object| {
+        object
+            .stages()
+            .iter()
+            .all(|stage| stage.first().is_some_and(|program| usable.contains(&program.as_str())))
+    };
+    objects.into_iter().filter(has_tools).collect()
 }
 
 /// Installs what is missing with `apt-get`, and says so.

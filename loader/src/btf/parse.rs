@@ -64,12 +64,14 @@ pub(super) fn head(types: &[u8], at: usize, endian: Endian) -> Result<Head, Trun
 impl Head {
     /// **Bytes** of the whole type, which is number `id`.
     pub(super) fn len(self, id: u32) -> Result<usize, BtfError> {
-        const WORD: usize = 4;
-        let words: usize = match self.kind {
-            encode::INT | encode::VAR | encode::DECL_TAG => 1,
-            encode::ARRAY => 3,
-            encode::STRUCT | encode::UNION | encode::ENUM64 | encode::DATASEC => 3 * to_usize(self.count),
-            encode::ENUM | encode::FUNC_PROTO => 2 * to_usize(self.count),
+        const HEAD: usize = 12;
+        // A count has 16 bits, so nothing overflows.
+        let each = |bytes: usize| to_usize(self.count).saturating_mul(bytes);
+        let rest = match self.kind {
+            encode::INT | encode::VAR | encode::DECL_TAG => 4,
+            encode::ARRAY => 12,
+            encode::STRUCT | encode::UNION | encode::ENUM64 | encode::DATASEC => each(12),
+            encode::ENUM | encode::FUNC_PROTO => each(8),
             encode::PTR
             | encode::FWD
             | encode::TYPEDEF
@@ -81,7 +83,7 @@ impl Head {
             | encode::TYPE_TAG => 0,
             kind => return Err(BtfError::UnknownKind { id, kind }),
         };
-        Ok((3 + words) * WORD)
+        Ok(HEAD.saturating_add(rest))
     }
 }
 

@@ -9,10 +9,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::BtfError;
 use super::graph::{TypeGraph, essential};
 use super::parse;
 use super::types::{Kind, StrOff, Type, TypeId};
-use super::BtfError;
 use crate::bytes::{Endian, Reader, before_nul, to_usize};
 
 /// Names to look for, without their flavours.
@@ -46,7 +46,7 @@ impl Wanted {
 /// The types of a kernel, or of one of its modules.
 #[derive(Clone, Debug)]
 pub struct TargetBtf<'d> {
-    base: Option<&'d TargetBtf<'d>>,
+    base: Option<&'d Self>,
     types: &'d [u8],
     strings: &'d [u8],
     endian: Endian,
@@ -71,11 +71,7 @@ impl<'d> TargetBtf<'d> {
     ///
     /// # Errors
     /// [`BtfError`]: cut off, not BTF, or with a kind of type that this crate does not know.
-    pub fn scan(
-        data: &'d [u8],
-        base: Option<&'d Self>,
-        wanted: &Wanted,
-    ) -> Result<Self, BtfError> {
+    pub fn scan(data: &'d [u8], base: Option<&'d Self>, wanted: &Wanted) -> Result<Self, BtfError> {
         let endian = Self::endian_of(data);
         let (types, strings) = parse::sections(data, endian)?;
         let names: Vec<&[u8]> = wanted.names().collect();
@@ -142,7 +138,7 @@ impl<'d> TargetBtf<'d> {
 
     fn string_end(&self) -> u32 {
         let own = u32::try_from(self.strings.len()).unwrap_or(u32::MAX);
-        self.base.map_or(0, |base| base.string_end()).saturating_add(own)
+        self.base.map_or(0, Self::string_end).saturating_add(own)
     }
 
     fn read(&self, id: TypeId) -> Option<Type> {
@@ -166,7 +162,7 @@ impl TypeGraph for TargetBtf<'_> {
     }
 
     fn bytes_at(&self, at: StrOff) -> &[u8] {
-        let string_base = self.base.map_or(0, |base| base.string_end());
+        let string_base = self.base.map_or(0, Self::string_end);
         match (self.base, at.0.checked_sub(string_base)) {
             (Some(base), None) => base.bytes_at(at),
             (_, own) => {
@@ -182,9 +178,7 @@ fn matches(strings: &[u8], base: u32, names: &[&[u8]]) -> Vec<(StrOff, usize)> {
     let mut likely = Filter::new(names.len());
     names.iter().for_each(|name| likely.insert(fold(name)));
     let which = |name: &[u8]| names.binary_search(&name).ok();
-    let place = |start: usize| {
-        Some(StrOff(u32::try_from(start).ok()?.checked_add(base)?))
-    };
+    let place = |start: usize| Some(StrOff(u32::try_from(start).ok()?.checked_add(base)?));
     let mut found = Vec::new();
     let mut start = 0;
     for end in memchr::memchr_iter(0, strings) {

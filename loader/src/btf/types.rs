@@ -185,6 +185,52 @@ pub struct SecVar {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Linkage(pub u32);
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "each question is about few of the many kinds")]
+impl Kind {
+    /// Members of a structure or union; none for other kinds.
+    pub fn members(&self) -> &[Member] {
+        match self {
+            Self::Composite { members, .. } => members,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is a structure.
+    pub const fn is_struct(&self) -> bool {
+        matches!(self, Self::Composite { union: false, .. })
+    }
+
+    /// What a pointer points to.
+    pub const fn pointee(&self) -> Option<TypeId> {
+        match self {
+            Self::Ptr(to) => Some(*to),
+            _ => None,
+        }
+    }
+
+    /// Number of an enumeration's values, of either width; `None` for other kinds.
+    pub fn enumerators(&self) -> Option<usize> {
+        match self {
+            Self::Enum { values, .. } => Some(values.len()),
+            Self::Enum64 { values, .. } => Some(values.len()),
+            _ => None,
+        }
+    }
+
+    /// Name and value number `at` of an enumeration of either width. The 32 bits of the narrow one are widened with their
+    /// sign, whether it has one or not, as libbpf does.
+    pub fn enumerator(&self, at: usize) -> Option<(StrOff, u64)> {
+        match self {
+            Self::Enum { values, .. } => values.get(at).map(|(name, value)| {
+                let wide = i64::from(crate::bytes::signed(*value));
+                (*name, u64::from_ne_bytes(wide.to_ne_bytes()))
+            }),
+            Self::Enum64 { values, .. } => values.get(at).copied(),
+            _ => None,
+        }
+    }
+}
+
 impl TypeId {
     /// The number as an index.
     pub const fn index(self) -> usize {

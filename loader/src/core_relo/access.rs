@@ -52,12 +52,9 @@ pub(super) fn parse(
     let (id, ty) = graph.behind(root).ok_or("its type does not exist")?;
     if !kind.is_about_field() {
         let at = to_usize(*first);
-        let name = match &ty.kind {
-            Kind::Enum { values, .. } if rest.is_empty() => values.get(at).map(|(name, _)| *name),
-            Kind::Enum64 { values, .. } if rest.is_empty() => values.get(at).map(|(name, _)| *name),
-            _ => None,
-        };
-        let name = Some(name.ok_or("there is no such value of an enumeration")?);
+        let value = ty.kind.enumerator(at).filter(|_| rest.is_empty());
+        let name = value.map(|(name, _)| name).ok_or("there is no such value of an enumeration")?;
+        let name = Some(name);
         access.steps.push(Step { ty: id, index: *first, name });
         return Ok(access);
     }
@@ -77,7 +74,12 @@ fn indices(text: &str) -> Result<Vec<u32>, &'static str> {
 
 impl Access {
     /// Goes to an element of an array, or from the root to one of its neighbours.
-    pub(super) fn element(&mut self, graph: &dyn TypeGraph, ty: TypeId, index: u32) -> Result<(), &'static str> {
+    pub(super) fn element(
+        &mut self,
+        graph: &dyn TypeGraph,
+        ty: TypeId,
+        index: u32,
+    ) -> Result<(), &'static str> {
         let size = graph.size_of(ty).ok_or("its type has no size")?;
         let bits = index.checked_mul(size).and_then(|bytes| bytes.checked_mul(8));
         self.forward(bits)?;
@@ -121,10 +123,7 @@ impl Access {
         let Some(Step { ty, index, name: Some(_) }) = self.steps.last().copied() else {
             return false;
         };
-        let members = graph.ty(ty).map_or(0, |ty| match &ty.kind {
-            Kind::Composite { members, .. } => members.len(),
-            _ => 0,
-        });
+        let members = graph.ty(ty).map_or(0, |ty| ty.kind.members().len());
         len == 0 && to_usize(index).checked_add(1) == Some(members)
     }
 

@@ -63,8 +63,9 @@ pub fn apply(fixup: &Fixup, insn: Insn, second: Option<Insn>) -> Result<(Insn, O
                 Resize::Wrong { .. } => Ok(poisoned),
                 Resize::Keep => Ok((Insn { off, ..insn }, None)),
                 Resize::To { from, to } => {
-                    let code = resized(insn.code, *from, *to)
-                        .ok_or_else(|| wrong(format!("{insn:?} does not access {from} bytes, or cannot access {to}")))?;
+                    let code = resized(insn.code, *from, *to).ok_or_else(|| {
+                        wrong(format!("{insn:?} does not access {from} bytes, or cannot access {to}"))
+                    })?;
                     Ok((Insn { code, off, ..insn }, None))
                 }
             }
@@ -101,7 +102,10 @@ mod tests {
     use super::*;
 
     fn fixup(local: u64, target: u64, resize: Resize) -> Fixup {
-        Fixup { question: "offset of struct s.x".into(), answer: Answer::Value { local, target, certain: true, resize } }
+        Fixup {
+            question: "offset of struct s.x".into(),
+            answer: Answer::Value { local, target, certain: true, resize },
+        }
     }
 
     fn insn(code: u8, off: i16, imm: i32) -> Insn {

@@ -2,7 +2,6 @@
 //! fields that can be read alike, types that are of a kind, types that match.
 //!
 //! Source: libbpf `bpf_core_fields_are_compat`, `__bpf_core_types_are_compat`, `__bpf_core_types_match`.
-#![expect(clippy::wildcard_enum_match_arm, reason = "a pair of kinds that no arm names is no match")]
 
 use alloc::vec::Vec;
 
@@ -171,7 +170,7 @@ fn matching(mut local: At<'_>, mut target: At<'_>, mut behind_pointer: bool, lev
                 };
             }
             (Kind::Enum { .. } | Kind::Enum64 { .. }, Kind::Enum { .. } | Kind::Enum64 { .. }) => {
-                return Some(values_match(local, &a.kind, target, &b.kind));
+                return values_match(local, &a.kind, target, &b.kind);
             }
             (Kind::Int { size: a, detail: x }, Kind::Int { size: b, detail: y }) => {
                 return Some(a == b && is_signed(*x) == is_signed(*y));
@@ -236,28 +235,21 @@ fn members_match(local: At<'_>, a: &Type, target: At<'_>, b: &Type, level: u32) 
 }
 
 /// Every value of the object's enumeration has one of its name in the kernel's; the numbers may differ.
-fn values_match(local: At<'_>, a: &Kind, target: At<'_>, b: &Kind) -> bool {
-    let (a, b) = (Enumeration::of(a), Enumeration::of(b));
-    let has = |name: &StrOff| b.names.iter().any(|other| same_name(local, *name, target, *other));
-    a.size == b.size && a.names.len() <= b.names.len() && a.names.iter().all(has)
+fn values_match(local: At<'_>, a: &Kind, target: At<'_>, b: &Kind) -> Option<bool> {
+    let names = |kind: &Kind| {
+        let all = (0..kind.enumerators().unwrap_or(0)).filter_map(|at| Some(kind.enumerator(at)?.0));
+        all.collect::<Vec<StrOff>>()
+    };
+    let (own, others) = (names(a), names(b));
+    local.work.spend(own.len().saturating_mul(others.len()))?;
+    let has = |name: &StrOff| others.iter().any(|other| same_name(local, *name, target, *other));
+    Some(size(a) == size(b) && own.len() <= others.len() && own.iter().all(has))
 }
 
-/// What enumerations of either width have.
-struct Enumeration {
-    size: u32,
-    names: Vec<StrOff>,
-}
-
-impl Enumeration {
-    fn of(kind: &Kind) -> Self {
-        match kind {
-            Kind::Enum { size, values, .. } => {
-                Self { size: *size, names: values.iter().map(|(name, _)| *name).collect() }
-            }
-            Kind::Enum64 { size, values, .. } => {
-                Self { size: *size, names: values.iter().map(|(name, _)| *name).collect() }
-            }
-            _ => Self { size: 0, names: Vec::new() },
-        }
+/// **Bytes** of an enumeration.
+fn size(kind: &Kind) -> u32 {
+    match kind {
+        Kind::Enum { size, .. } | Kind::Enum64 { size, .. } => *size,
+        _ => 0,
     }
 }

@@ -63,15 +63,10 @@ impl Matcher<'_> {
         let own = self.access.steps.first().and_then(|step| step.name);
         let own = essential(own.map_or(&[][..], |name| self.local.bytes_at(name)));
         let is_it = |name| essential(self.target.bytes_at(name)) == own;
-        let found = match &ty.kind {
-            Kind::Enum { values, .. } => {
-                values.iter().enumerate().find(|(_, (name, _))| is_it(*name)).map(|(at, (name, _))| (at, *name))
-            }
-            Kind::Enum64 { values, .. } => {
-                values.iter().enumerate().find(|(_, (name, _))| is_it(*name)).map(|(at, (name, _))| (at, *name))
-            }
-            _ => None,
-        };
+        let count = ty.kind.enumerators().unwrap_or(0);
+        self.work.spend(count).ok_or(Miss::Endless)?;
+        let names = (0..count).filter_map(|at| Some((at, ty.kind.enumerator(at)?.0)));
+        let found = names.into_iter().find(|(_, name)| is_it(*name));
         let missing = || {
             let (ty, own) = (type_words(self.target, id), String::from_utf8_lossy(own));
             Miss::Differs(format!("the kernel's {ty} has no value {own}"))
@@ -95,7 +90,10 @@ impl Matcher<'_> {
                 (None, Kind::Array { element, len, .. }) => {
                     let open = found.ends_in_flexible_array(self.target, *len);
                     if step.index >= *len && !open {
-                        let why = format!("an array has {len} elements there, and element {} is asked for", step.index);
+                        let why = format!(
+                            "an array has {len} elements there, and element {} is asked for",
+                            step.index
+                        );
                         return Err(Miss::Differs(why));
                     }
                     let (element, _) = self.target.behind(*element).ok_or(Miss::Endless)?;
@@ -118,10 +116,7 @@ impl Matcher<'_> {
     /// A member by its name; returns its type.
     fn named(&self, step: Step, id: TypeId, ty: &Type, found: &mut Access) -> Result<TypeId, Miss> {
         let own = self.local.ty(step.ty);
-        let own = own.as_ref().and_then(|ty| match &ty.kind {
-            Kind::Composite { members, .. } => members.get(to_usize(step.index)).copied(),
-            _ => None,
-        });
+        let own = own.as_ref().and_then(|ty| ty.kind.members().get(to_usize(step.index)).copied());
         let own = own.ok_or(Miss::Endless)?;
         let wanted = Member { name: self.local.bytes_at(own.name), ty: own.ty };
         if let Some(next) = self.search(&wanted, id, ty, found, 0)? {

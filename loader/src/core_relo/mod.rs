@@ -5,6 +5,10 @@
 //! answer into the instruction. Types come in as arguments; where they are from is not this room's business.
 //!
 //! Source: `enum bpf_core_relo_kind`, `include/uapi/linux/bpf.h`; libbpf `relo_core.c`. Since: Linux 5.2 (BTF).
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "questions are about few of the many kinds of types and records"
+)]
 
 mod access;
 mod apply;
@@ -253,7 +257,9 @@ pub enum CoreError {
         question: String,
     },
     /// Several types of the kernel have the name and the answers differ.
-    #[error("CO-RE relocation: {question}: the kernel has several such types, and they answer {first} and {second}")]
+    #[error(
+        "CO-RE relocation: {question}: the kernel has several such types, and they answer {first} and {second}"
+    )]
     Ambiguous {
         /// What is asked.
         question: String,
@@ -263,7 +269,9 @@ pub enum CoreError {
         second: String,
     },
     /// The types are nested so deep, or are so many, that the comparison was given up.
-    #[error("CO-RE relocation: {question}: the types refer to each other without end, or to types that do not exist")]
+    #[error(
+        "CO-RE relocation: {question}: the types refer to each other without end, or to types that do not exist"
+    )]
     Endless {
         /// What is asked.
         question: String,

@@ -133,8 +133,8 @@ impl<'a> Resolver<'a> {
             match matcher.find(candidate.id) {
                 Ok(access) => {
                     let value = value::of(target, &access, self.endian);
-                    let value =
-                        value.map_err(|why| CoreError::Unanswerable { question: question.to_string(), why })?;
+                    let value = value
+                        .map_err(|why| CoreError::Unanswerable { question: question.to_string(), why })?;
                     said.push(Said { access, value, candidate: *candidate });
                 }
                 Err(Miss::Differs(why)) => missed.push(why),

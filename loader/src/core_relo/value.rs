@@ -5,7 +5,7 @@
 use super::access::{Access, Step};
 use super::{CoreKind, Resize};
 use crate::btf::{Kind, TypeGraph, TypeId};
-use crate::bytes::{Endian, signed, to_usize};
+use crate::bytes::{Endian, to_usize};
 
 /// The answer that one side's types give.
 #[derive(Clone, Copy, Debug)]
@@ -38,14 +38,20 @@ pub(super) fn of(graph: &dyn TypeGraph, access: &Access, endian: Endian) -> Resu
         CoreKind::TypeSize => {
             graph.size_of(access.root).map(|size| Value::certain(size.into())).ok_or(NO_SIZE)
         }
-        CoreKind::EnumValue => step.and_then(|step| enum_value(graph, *step)).map(Value::certain).ok_or(NO_VALUE),
+        CoreKind::EnumValue => {
+            step.and_then(|step| enum_value(graph, *step)).map(Value::certain).ok_or(NO_VALUE)
+        }
         CoreKind::FieldOffset
         | CoreKind::FieldSize
         | CoreKind::FieldSigned
         | CoreKind::ShiftLeft
         | CoreKind::ShiftRight => {
             let step = step.ok_or(NO_SIZE)?;
-            if step.name.is_none() { element(graph, access, *step) } else { member(graph, access, *step, endian) }
+            if step.name.is_none() {
+                element(graph, access, *step)
+            } else {
+                member(graph, access, *step, endian)
+            }
         }
     }
 }
@@ -71,10 +77,7 @@ pub(super) fn of_none(kind: CoreKind) -> Option<u64> {
 
 /// How the access changes. Pointers are 8 bytes in an object and may be 4 in a kernel; unsigned integers may grow and
 /// shrink, since loading them fills the register with zeroes.
-pub(super) fn resize(
-    local: (&dyn TypeGraph, &Value),
-    target: (&dyn TypeGraph, &Value),
-) -> Resize {
+pub(super) fn resize(local: (&dyn TypeGraph, &Value), target: (&dyn TypeGraph, &Value)) -> Resize {
     let (Some((from, a)), Some((to, b))) = (local.1.accessed, target.1.accessed) else {
         return Resize::Keep;
     };
@@ -98,16 +101,8 @@ const NO_SIZE: &str = "the type has no size";
 const NO_VALUE: &str = "the enumeration has no such value";
 
 fn enum_value(graph: &dyn TypeGraph, step: Step) -> Option<u64> {
-    let ty = graph.ty(step.ty)?;
-    match &ty.kind {
-        Kind::Enum { values, .. } => {
-            let (_, value) = values.get(to_usize(step.index))?;
-            // The 32 bits are widened with their sign, whether the enumeration has one or not.
-            Some(u64::from_ne_bytes(i64::from(signed(*value)).to_ne_bytes()))
-        }
-        Kind::Enum64 { values, .. } => values.get(to_usize(step.index)).map(|(_, value)| *value),
-        _ => None,
-    }
+    let (_, value) = graph.ty(step.ty)?.kind.enumerator(to_usize(step.index))?;
+    Some(value)
 }
 
 /// An element of an array.
@@ -131,10 +126,7 @@ fn accessed(graph: &dyn TypeGraph, ty: TypeId) -> Option<(u32, TypeId)> {
 /// A member of a structure.
 fn member(graph: &dyn TypeGraph, access: &Access, step: Step, endian: Endian) -> Result<Value, &'static str> {
     let ty = graph.ty(step.ty);
-    let member = ty.as_deref().and_then(|ty| match &ty.kind {
-        Kind::Composite { members, .. } => members.get(to_usize(step.index)).copied(),
-        _ => None,
-    });
+    let member = ty.as_deref().and_then(|ty| ty.kind.members().get(to_usize(step.index)).copied());
     let member = member.ok_or("the structure has no such member")?;
     let place = Place::of(graph, access.bit_offset, member.ty, member.bit_size)?;
     // Compilers disagree on how to load a bitfield, so only its sign and width can be compared with theirs.

@@ -16,9 +16,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::btf::{LineInfo, TypeId};
+use crate::core_relo::CoreError;
 use crate::insn::{Insn, InsnIdx};
 use crate::patch::Patch;
-use crate::core_relo::CoreError;
 use crate::spec::{FuncId, MapId, ObjectSpec, ProgId, ProgramSpec};
 use crate::target::{Answers, KsymError};
 
@@ -134,7 +134,9 @@ pub enum LinkCause {
     #[error("it depends on the kernel's types (CO-RE), and they were not looked at")]
     NotAsked,
     /// A tag names a callback that is no global function.
-    #[error("its tag says that {callback:?} handles its exceptions, which is no global function of the object")]
+    #[error(
+        "its tag says that {callback:?} handles its exceptions, which is no global function of the object"
+    )]
     ExceptionCallback {
         /// The callback.
         callback: String,

@@ -148,9 +148,7 @@ impl Context<'_> {
             return Ok(if before.is_call() { missing() } else { Halves::value(before, value) });
         };
         match answer {
-            Err(why) => {
-                Err(self.error(at, LinkCause::Ksym { symbol: name.to_string(), why: why.clone() }))
-            }
+            Err(why) => Err(self.error(at, LinkCause::Ksym { symbol: name.to_string(), why: why.clone() })),
             Ok(None) if before.is_call() => Ok(missing()),
             Ok(None) => Ok(Halves::number(before, 0)),
             Ok(Some(found)) if before.is_call() => {

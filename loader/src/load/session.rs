@@ -16,8 +16,8 @@ use crate::plan::{
 };
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
-    BtfLoad, Errno, Handle, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, ProgLoad,
-    ProgTypes, Reply,
+    BtfLoad, Errno, Handle, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping,
+    ProgLoad, ProgTypes, Reply,
 };
 use crate::uapi::UpdateFlags;
 

@@ -41,8 +41,8 @@ pub(super) fn steps(
     copies: &BTreeMap<MapId, u32>,
     steps: &mut Vec<Step>,
 ) -> Result<(), PlanError> {
-    for (at, spec) in object.spec.maps.iter().enumerate() {
-        let id = MapId::new(at);
+    let maps = &object.spec.maps;
+    for (id, spec) in in_order(maps) {
         if options.reused.contains(&id) {
             continue;
         }
@@ -54,7 +54,7 @@ pub(super) fn steps(
         if let Some(Inner::Template(template)) = &spec.inner {
             make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
         }
-        let mut map = create(spec, MapSlot::Map(id), inner(spec, id)?, machine);
+        let mut map = create(spec, MapSlot::Map(id), inner(spec, id, maps)?, machine);
         if spec.struct_ops.is_some() {
             let Some(Ok(ops)) = object.answers.struct_ops.get(&id) else {
                 continue;
@@ -84,6 +84,15 @@ fn as_kernel_has_it(map: &mut CreateMap, ops: &KernelOps) {
     map.types = Some((TypeId(0), TypeId(0)));
 }
 
+/// As they are defined, but a map of maps behind the one that its inner maps look like: who names that by an id, as
+/// iproute2 does, may define it later.
+fn in_order(maps: &[MapSpec]) -> impl Iterator<Item = (MapId, &MapSpec)> {
+    let numbered = || maps.iter().enumerate().map(|(at, spec)| (MapId::new(at), spec));
+    let waits =
+        |(id, spec): &(MapId, &MapSpec)| matches!(spec.inner, Some(Inner::Like(other)) if other > *id);
+    numbered().filter(move |map| !waits(map)).chain(numbered().filter(waits))
+}
+
 /// Appends what fills a map that was created.
 fn contents(spec: &MapSpec, id: MapId, machine: &Machine, steps: &mut Vec<Step>) {
     if spec.ty == MapType::ARENA {
@@ -99,16 +108,21 @@ fn contents(spec: &MapSpec, id: MapId, machine: &Machine, steps: &mut Vec<Step>)
     }
 }
 
-fn inner(spec: &MapSpec, id: MapId) -> Result<Option<MapSlot>, PlanError> {
+fn inner(spec: &MapSpec, id: MapId, maps: &[MapSpec]) -> Result<Option<MapSlot>, PlanError> {
     match &spec.inner {
         Some(Inner::Template(_)) => Ok(Some(MapSlot::Template(id))),
-        Some(Inner::Like(other)) if *other < id => Ok(Some(MapSlot::Map(*other))),
-        Some(Inner::Like(other)) => Err(PlanError::InnerMap { map: spec.name.clone(), inner: other.0 }),
-        None if matches!(spec.ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS) => {
-            Err(PlanError::NoInnerMap { map: spec.name.clone(), ty: spec.ty })
-        }
+        Some(Inner::Like(other)) => match maps.get(other.index()) {
+            Some(like) if !is_of_maps(like) => Ok(Some(MapSlot::Map(*other))),
+            _ => Err(PlanError::InnerMap { map: spec.name.clone(), inner: other.0 }),
+        },
+        None if is_of_maps(spec) => Err(PlanError::NoInnerMap { map: spec.name.clone(), ty: spec.ty }),
         None => Ok(None),
     }
+}
+
+/// The kernel knows no deeper nesting: such a map is no template of inner maps.
+fn is_of_maps(spec: &MapSpec) -> bool {
+    matches!(spec.ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS)
 }
 
 fn create(spec: &MapSpec, slot: MapSlot, inner: Option<MapSlot>, machine: &Machine) -> CreateMap {
@@ -173,10 +187,25 @@ mod tests {
 
     #[test]
     fn a_map_of_maps_must_say_what_is_inside() {
-        let outer = spec(MapType::ARRAY_OF_MAPS, 1);
-        assert!(matches!(inner(&outer, MapId(3)), Err(PlanError::NoInnerMap { .. })));
-        let outer = MapSpec { inner: Some(Inner::Like(MapId(3))), ..outer };
-        assert!(matches!(inner(&outer, MapId(3)), Err(PlanError::InnerMap { .. })));
-        assert_eq!(inner(&outer, MapId(4)), Ok(Some(MapSlot::Map(MapId(3)))));
+        let all = [spec(MapType::ARRAY_OF_MAPS, 1), spec(MapType::ARRAY, 1)];
+        let outer = |inner| MapSpec { inner, ..all[0].clone() };
+        let inner = |like: Option<u32>| {
+            let like = like.map(|number| Inner::Like(MapId(number)));
+            inner(&outer(like), MapId(0), &all)
+        };
+        assert!(matches!(inner(None), Err(PlanError::NoInnerMap { .. })));
+        assert!(matches!(inner(Some(0)), Err(PlanError::InnerMap { .. })), "itself");
+        assert!(matches!(inner(Some(2)), Err(PlanError::InnerMap { .. })), "nobody");
+        assert_eq!(inner(Some(1)), Ok(Some(MapSlot::Map(MapId(1)))));
+    }
+
+    #[test]
+    fn a_map_comes_behind_the_one_that_it_asks_for() {
+        let like =
+            |number| MapSpec { inner: Some(Inner::Like(MapId(number))), ..spec(MapType::ARRAY_OF_MAPS, 1) };
+        let plain = || spec(MapType::ARRAY, 1);
+        let order = |maps: &[MapSpec]| in_order(maps).map(|(id, _)| id.0).collect::<Vec<_>>();
+        assert_eq!(order(&[plain(), like(0), plain()]), [0, 1, 2], "nobody has to wait");
+        assert_eq!(order(&[like(2), plain(), plain(), like(1)]), [1, 2, 3, 0]);
     }
 }

@@ -1,8 +1,8 @@
 //! What is to be asked of the kernel, in which order, for this machine and these wishes.
 //!
 //! A [`LoadPlan`] is a list of steps; each step is one kernel call, or one with its fallback written beside it. Nothing
-//! is decided while it runs. Maps come first (legacy, `.maps`, internal), then programs, both in definition order,
-//! then the entries of jump tables, whose programs must exist.
+//! is decided while it runs. Maps come first (legacy, `.maps`, internal; a map of maps behind the one that its inner maps
+//! look like), then programs, both in definition order, then the entries of jump tables, whose programs must exist.
 
 mod map;
 mod pins;
@@ -329,8 +329,10 @@ pub enum PlanError {
         /// The running kernel.
         kernel: KernelVersion,
     },
-    /// An inner map that does not exist, or stands behind its outer map.
-    #[error("map {map:?}: its inner maps are to look like map {inner}, which must be defined before it")]
+    /// Inner maps that look like one that does not exist or holds maps itself.
+    #[error(
+        "map {map:?}: its inner maps are to look like map {inner}, which does not exist or is a map of maps itself"
+    )]
     InnerMap {
         /// The outer map.
         map: String,

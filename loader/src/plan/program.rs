@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 
 use super::{LoadProgram, Options, PlanError, Select};
 use crate::bytes::Endian;
-use crate::target::{Attach, AttachError};
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
 use crate::spec::section::SectionFlags;
 use crate::spec::{MapOrigin, ProgId, ProgramSpec, SlotHint};
+use crate::target::{Attach, AttachError};
 use crate::uapi::{AttachType, ProgFlags, ProgType, kernel_name};
 
 /// Code of the other byte order can be looked at, not run.
@@ -91,11 +91,7 @@ fn one(
 }
 
 /// What the program attaches to, if that is something with a type in the kernel.
-fn hook(
-    object: &LinkedObject,
-    id: ProgId,
-    program: &ProgramSpec,
-) -> Result<Option<Attach>, PlanError> {
+fn hook(object: &LinkedObject, id: ProgId, program: &ProgramSpec) -> Result<Option<Attach>, PlanError> {
     let kind = &program.kind;
     if !kind.flags.contains(SectionFlags::ATTACH_BTF) && kind.ty != Some(ProgType::STRUCT_OPS) {
         return Ok(None);

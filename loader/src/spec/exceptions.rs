@@ -14,9 +14,10 @@ const TAG: &str = "exception_callback:";
 /// Gives programs the callbacks that tags name.
 pub(super) fn assign(btf: &Btf, places: &[Place], functions: &[Function], programs: &mut [ProgramSpec]) {
     for (tagged, callback) in tags(btf) {
-        let found = places.iter().zip(functions).position(|(place, function)| {
-            function.name == callback && place.global && !place.hidden
-        });
+        let found = places
+            .iter()
+            .zip(functions)
+            .position(|(place, function)| function.name == callback && place.global && !place.hidden);
         let found = found.map(FuncId::new).ok_or(callback);
         for program in programs.iter_mut().filter(|program| program.name == tagged) {
             // A second tag is for the verifier to refuse; nothing is put behind the program then.

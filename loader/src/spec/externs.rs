@@ -191,7 +191,6 @@ fn vars(btf: Option<&Btf>, section: &str) -> BTreeMap<String, TypeId> {
 }
 
 /// `extern const void NAME __ksym` asks for an address only, others are looked for in the kernel's types.
-#[expect(clippy::wildcard_enum_match_arm, reason = "few of the many kinds are externs")]
 fn ksym(btf: &Btf, of: TypeId) -> ExternKind {
     match btf.kind(of) {
         Some(Kind::Var { ty, .. }) => match btf.behind(*ty) {

@@ -16,7 +16,8 @@ use crate::elf::{self, ElfObject, Section};
 use crate::uapi::{MapFlags, MapType};
 
 /// The sections, without a leading `?`, and the flags of their maps.
-const SECTIONS: &[(&str, MapFlags)] = &[(".struct_ops", MapFlags::empty()), (".struct_ops.link", MapFlags::LINK)];
+const SECTIONS: &[(&str, MapFlags)] =
+    &[(".struct_ops", MapFlags::empty()), (".struct_ops.link", MapFlags::LINK)];
 
 /// A map, and where its variable stands in its section, in **bytes**.
 #[derive(Debug)]
@@ -35,7 +36,8 @@ pub(super) fn maps<'e>(
     let mut found = Vec::new();
     for section in &elf.sections {
         let name = section.name.strip_prefix('?').unwrap_or(section.name);
-        let Some((_, flags)) = SECTIONS.iter().find(|(known, _)| *known == name).filter(|_| section.size > 0) else {
+        let Some((_, flags)) = SECTIONS.iter().find(|(known, _)| *known == name).filter(|_| section.size > 0)
+        else {
             continue;
         };
         let btf = btf.ok_or(SpecError::StructOpsWithoutBtf)?;
@@ -59,7 +61,11 @@ fn variable(
     var: crate::btf::SecVar,
 ) -> Result<MapSpec, SpecError> {
     let name = btf.name(var.var).into_owned();
-    let wrong = |why: &str| SpecError::StructOps { map: name.clone(), section: section.name.into(), why: why.to_string() };
+    let wrong = |why: &str| SpecError::StructOps {
+        map: name.clone(),
+        section: section.name.into(),
+        why: why.to_string(),
+    };
     let Some(Kind::Var { ty, .. }) = btf.kind(var.var) else {
         return Err(wrong("it is no variable"));
     };
@@ -75,7 +81,8 @@ fn variable(
     let data = data.ok_or_else(|| wrong("it reaches beyond its section"))?;
     let mut programs = Vec::new();
     for raw in &section.relocs {
-        let Some(inside) = raw.offset.checked_sub(var.offset.into()).filter(|at| *at < u64::from(*size)) else {
+        let Some(inside) = raw.offset.checked_sub(var.offset.into()).filter(|at| *at < u64::from(*size))
+        else {
             continue;
         };
         let (member, func) = function(elf, btf, dir, raw, inside, members).map_err(|why| wrong(&why))?;
@@ -104,10 +111,7 @@ fn function(
 ) -> Result<(u32, FuncId), String> {
     let is_at = |member: &Member| u64::from(member.bit_offset) == inside.saturating_mul(8);
     let member = members.iter().position(is_at).ok_or("a relocation is for no member")?;
-    let points_to = members.get(member).and_then(|member| match btf.resolved(member.ty)? {
-        Kind::Ptr(to) => btf.resolved(*to),
-        _ => None,
-    });
+    let points_to = members.get(member).and_then(|member| btf.resolved(btf.resolved(member.ty)?.pointee()?));
     if !matches!(points_to, Some(Kind::FuncProto { .. })) {
         return Err("a relocation is for a member that is no pointer to a function".into());
     }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Bpffs, BtfLoad, Handle, Hook, LogRequest, MapCreate, MapUpdate, MapValue, PinKind, ProgLoad, TestRun};
+use super::{
+    Bpffs, BtfLoad, Handle, Hook, LogRequest, MapCreate, MapUpdate, MapValue, PinKind, ProgLoad, TestRun,
+};
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
 

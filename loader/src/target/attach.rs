@@ -40,7 +40,9 @@ pub enum AttachError {
         section: String,
     },
     /// No map of functions has it.
-    #[error("section {section:?} is for programs that a SEC(\".struct_ops\") variable refers to, and none does")]
+    #[error(
+        "section {section:?} is for programs that a SEC(\".struct_ops\") variable refers to, and none does"
+    )]
     NoMap {
         /// The section.
         section: String,
@@ -105,7 +107,9 @@ fn split(target: &str) -> (Option<&str>, &str) {
 /// Adds the names of what programs attach to.
 pub(super) fn wanted(spec: &ObjectSpec, wanted: &mut Wanted) {
     for program in spec.programs.iter().filter(|program| attaches(program)) {
-        if let Some(target) = program.kind.target.as_deref().filter(|_| program.kind.ty != Some(ProgType::EXT)) {
+        if let Some(target) =
+            program.kind.target.as_deref().filter(|_| program.kind.ty != Some(ProgType::EXT))
+        {
             let (prefix, _) = prefix_of(program.kind.attach);
             wanted.add(format!("{prefix}{}", split(target).1).as_bytes());
         }
@@ -144,9 +148,8 @@ fn one(program: &ProgramSpec, kernel: &KernelTypes<'_>) -> Result<Location, Atta
         let of = at.and_then(|at| kernel.modules.get(at)).map(|(name, _)| name.as_str());
         module.is_none_or(|module| of.unwrap_or("vmlinux") == module)
     });
-    let mut found = asked.filter_map(|(module, btf)| {
-        Some(Location { module, id: btf.find(full.as_bytes(), is_it)? })
-    });
+    let mut found =
+        asked.filter_map(|(module, btf)| Some(Location { module, id: btf.find(full.as_bytes(), is_it)? }));
     found.next().ok_or_else(|| AttachError::NotFound {
         section: section(),
         what,

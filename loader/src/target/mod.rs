@@ -3,6 +3,7 @@
 //! [`needs`] says which names must be looked for, [`answer`] gives every question its answer: instructions that depend on
 //! types (CO-RE), functions and hooks to attach to, the kernel's variables and functions. The types come in as an
 //! argument. A question without an answer stands in the way of the programs that ask it, not of the others.
+#![expect(clippy::wildcard_enum_match_arm, reason = "questions are about few of the many kinds of types")]
 
 mod attach;
 mod ksyms;
@@ -45,7 +46,8 @@ impl Answers {
 /// Names that must be looked for in the types that code is fitted to. Empty: they need not be read.
 pub fn needs_of_code(spec: &ObjectSpec) -> Wanted {
     let mut wanted = Wanted::default();
-    let records = spec.functions.iter().flat_map(|function| function.core_relos.iter().map(|(_, record)| record));
+    let records =
+        spec.functions.iter().flat_map(|function| function.core_relos.iter().map(|(_, record)| record));
     if let Some(btf) = &spec.btf {
         core_relo::wanted(btf, records, &mut wanted);
     }

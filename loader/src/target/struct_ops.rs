@@ -40,7 +40,9 @@ pub enum StructOpsError {
         name: String,
     },
     /// The kernel has no such table.
-    #[error("neither the kernel nor its modules have struct {name}, which programs could implement struct {ops} by")]
+    #[error(
+        "neither the kernel nor its modules have struct {name}, which programs could implement struct {ops} by"
+    )]
     NotFound {
         /// The wrapper that is looked for.
         name: String,
@@ -102,7 +104,10 @@ pub(super) fn answer(
                 // The first map counts, unless the kernel cannot call the program from there.
                 match (before, why) {
                     (Some(Ok(before)), Ok(now)) if before != now => {
-                        let other = format!("program {:?} is in two different places of such maps", spec_name(spec, program));
+                        let other = format!(
+                            "program {:?} is in two different places of such maps",
+                            spec_name(spec, program)
+                        );
                         return Err(StructOpsError::Member { member: map.name.clone(), why: other });
                     }
                     (Some(Ok(before)), Err(_)) => {
@@ -152,13 +157,13 @@ impl<'a> Fitting<'a> {
             return Err(StructOpsError::NoTypes { name: text(&wrapper) });
         }
         let not_found = || StructOpsError::NotFound { name: text(&wrapper), ops: text(name) };
-        let found = kernel.all().find_map(|(module, target)| {
-            Some((module, target, target.find(&wrapper, is_struct)?))
-        });
+        let found = kernel
+            .all()
+            .find_map(|(module, target)| Some((module, target, target.find(&wrapper, Kind::is_struct)?)));
         let (module, target, value) = found.ok_or_else(not_found)?;
         // A module's table may use a structure of the kernel's own.
-        let ops = target.find(name, is_struct);
-        let ops = ops.or_else(|| kernel.vmlinux?.find(name, is_struct)).ok_or_else(not_found)?;
+        let ops = target.find(name, Kind::is_struct);
+        let ops = ops.or_else(|| kernel.vmlinux?.find(name, Kind::is_struct)).ok_or_else(not_found)?;
         let (members, _) = structure(target, ops).ok_or_else(not_found)?;
         let (outer, size) = structure(target, value).ok_or_else(not_found)?;
         let inner = outer.iter().find(|member| member.ty == ops).ok_or_else(not_found)?;
@@ -173,8 +178,7 @@ impl<'a> Fitting<'a> {
         let programs = self.map.struct_ops.as_ref().map(|ops| ops.programs.as_slice()).unwrap_or_default();
         for (index, member) in (0u32..).zip(&own) {
             let name = self.btf.text(member.name);
-            let wrong =
-                |why: &str| StructOpsError::Member { member: name.to_string(), why: why.to_string() };
+            let wrong = |why: &str| StructOpsError::Member { member: name.to_string(), why: why.to_string() };
             let func = programs.iter().find(|(of, _)| *of == index).map(|(_, func)| *func);
             let program = func.and_then(|func| by_func.get(&func)).copied();
             if func.is_some() && program.is_none() {
@@ -190,7 +194,7 @@ impl<'a> Fitting<'a> {
                 continue;
             };
             let place = self.offset.saturating_add(kernel.bit_offset / 8);
-            self.same_kind(member, kernel).map_err(|why| wrong(why))?;
+            self.same_kind(member, kernel).map_err(&wrong)?;
             if let Some(program) = program {
                 ops.slots.push((place, program));
                 let at = Location { module: self.module, id: self.ops };
@@ -237,10 +241,6 @@ impl<'a> Fitting<'a> {
         }
         Ok(())
     }
-}
-
-fn is_struct(kind: &Kind) -> bool {
-    matches!(kind, Kind::Composite { union: false, .. })
 }
 
 /// Members and size in **bytes** of a structure.
