@@ -120,7 +120,7 @@ fn a_changed_byte_of_the_object_shows_as_a_difference() {
     let mut played = 0;
     for name in ["xdp/0", "xdp/1", "maps", "license", ".rodata.str1.1"] {
         let section = file.section_named(name).unwrap();
-        let start = bytes.windows(section.data.len()).position(|window| window == section.data).unwrap();
+        let start = bytes.windows(section.data.len()).position(|window| *window == *section.data).unwrap();
         // The sixth word of a definition says which inner maps it has; jump tables have none.
         let means_something = |at: &usize| name != "maps" || (at - start) % 28 / 4 != 5;
         for at in (start..start + section.data.len()).filter(means_something) {

@@ -28,9 +28,13 @@ pub enum Route {
     Clang14,
     /// The article's Makefile: clang 14 writes LLVM's code for the host, llc 14 makes BPF of it.
     Llc14,
+    /// As `Ship`; then zlib on every section but the names.
+    Zlib,
+    /// As `Ship`; then zstd on every section but the names.
+    Zstd,
 }
 
-use Route::{Clang14, Clang22, Llc14, Ship};
+use Route::{Clang14, Clang22, Llc14, Ship, Zlib, Zstd};
 
 const TAIL: &str = "bpf-progs/tail_kern.c";
 const XDP1_XDP2: &[&str] = &["-DSEC0=\"xdp1\"", "-DSEC1=\"xdp2\""];
@@ -64,6 +68,8 @@ pub const OBJECTS: &[Object] = &[
     object("tests/fixtures/inner_maps.o", "tests/fixtures/inner_maps.c", Ship, &[]),
     object("tests/fixtures/data.o", "tests/fixtures/data.c", Ship, &[]),
     object("tests/fixtures/data-clang14.o", "tests/fixtures/data.c", Clang14, &[]),
+    object("tests/fixtures/data-zlib.o", "tests/fixtures/data.c", Zlib, &[]),
+    object("tests/fixtures/data-zstd.o", "tests/fixtures/data.c", Zstd, &[]),
     object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang22, &["--target=bpfeb"]),
     object("tests/fixtures/frags.o", "tests/fixtures/frags.c", Ship, &[]),
     object("tests/fixtures/iproute2.o", "tests/fixtures/iproute2.c", Ship, &[]),
@@ -105,6 +111,15 @@ impl Object {
         match self.route {
             Ship => {
                 vec![self.clang("clang-22", "bpf", &["-g"]), words(&["llvm-strip-22", "-g", "-o", "-", "-"])]
+            }
+            Zlib | Zstd => {
+                let format = if self.route == Zlib { "zlib" } else { "zstd" };
+                // Tables of symbols and of names cannot be compressed.
+                let sections = ["xdp*", ".rel*", ".data", ".rodata*", "license", ".BTF*"];
+                let compress = sections.map(|glob| format!("--compress-sections={glob}={format}"));
+                let mut stages = Self { route: Ship, ..*self }.stages();
+                stages.push([words(&["llvm-objcopy-22"]), compress.to_vec(), words(&["-", "-"])].concat());
+                stages
             }
             Clang22 => vec![self.clang("clang-22", "bpf", &[])],
             Clang14 => vec![self.clang("clang-14", "bpf", &[])],

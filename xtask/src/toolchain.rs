@@ -23,6 +23,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "clang-14", package: "clang-14", version: "14.0.6" },
     Tool { program: "llc-14", package: "llvm-14", version: "14.0.6" },
     Tool { program: "clang-22", package: "clang-22", version: "22.1.8" },
+    Tool { program: "llvm-objcopy-22", package: "llvm-22", version: "22.1.8" },
     Tool { program: "llvm-strip-22", package: "llvm-22", version: "22.1.8" },
 ];
 

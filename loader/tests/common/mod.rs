@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod fields;
 pub(crate) mod render;
 pub(crate) mod wire;
 
