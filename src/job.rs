@@ -162,8 +162,8 @@ fn choose_entry(
     given: Option<ProgId>,
     purpose: Purpose,
 ) -> Result<ProgId, Failure> {
-    // A program that could not be planned is reported for what it is when the plan is carried out.
-    if let Some((_, error)) = plan.refused.first() {
+    // What could not be planned is reported for what it is when the plan is carried out.
+    if let Some(error) = plan.refusal() {
         return Err(load_failure(name, error.clone()));
     }
     // What the user puts into a slot may be the entry program all the same.

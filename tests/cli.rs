@@ -242,6 +242,14 @@ fn verify_tells_refusals_apart_and_goes_on_after_them() {
         let row =
             verified(&run(&["verify", "--json", "--type", "filter=socket_filter", &object("unknown")]), 0);
         assert_eq!(row["programs"][0]["type"], "socket_filter");
+        // What a map of maps does not say costs the map and the program that refers to it.
+        let row = verified(&run(&["verify", "--json", &object("inner_maps-none")]), 1);
+        let ok = |place: &str| row[place].as_array().unwrap().iter().map(|row| row["ok"] == true).collect();
+        let (maps, programs): (Vec<bool>, Vec<bool>) = (ok("maps"), ok("programs"));
+        assert_eq!((maps, programs), (vec![false, true, true], vec![true, false]), "{row}");
+        let refused = attach(sandbox, "inner_maps-none", &["--prog", "drop_all", "--for", "1ms"]);
+        refused.failed(1, &["map \"outer\" (array_of_maps) does not say what its inner maps look like"]);
+
         let row = verified(&run(&["verify", "--json", "--prog", "xdp_second", &object("several")]), 0);
         let names: Vec<&Value> = row["programs"].as_array().unwrap().iter().map(|row| &row["name"]).collect();
         assert_eq!(names, ["xdp_second"]);

@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "load",
         &["btf", "bytes", "externs", "features", "insn", "link", "plan", "spec", "sys", "trace", "uapi"],
     ),
-    ("error", &["load", "spec", "sys"]),
+    ("error", &["load", "spec", "sys", "uapi"]),
     ("object", &["btf", "bytes", "error", "plan", "spec", "uapi"]),
     ("loader", &["error", "features", "link", "load", "object", "plan", "spec", "sys", "uapi"]),
     ("file", &["error"]),

@@ -68,7 +68,7 @@ impl<K: Kernel> Loader<K> {
     /// # Errors
     /// [`Error::Load`]: what failed, where and why. Nothing stays behind.
     pub fn load(&self, object: Object) -> Result<LoadedObject, Error> {
-        let Object { mut spec, types, reused, slots } = object;
+        let Object { mut spec, types, reused, inner, slots } = object;
         load::resolve_externs(&mut spec, &self.machine)?;
         for (id, fd) in &reused {
             let Some(map) = spec.maps.get_mut(id.index()) else {
@@ -84,10 +84,11 @@ impl<K: Kernel> Loader<K> {
             slots,
             default_type: self.default_type,
             reused: reused.keys().copied().collect(),
+            inner_given: inner.keys().copied().collect(),
             ..Options::default()
         };
         let plan = plan::plan(&linked, &self.machine, &options).map_err(LoadError::from)?;
-        let given = Given { maps: reused, log: self.log };
+        let given = Given { maps: reused, inner, log: self.log };
         Ok(load::execute(&plan, &self.kernel, given)?)
     }
 

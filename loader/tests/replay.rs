@@ -345,7 +345,7 @@ fn a_slot_that_holds_something_else_is_an_error() {
 fn every_call_belongs_to_a_step() {
     for name in common::all() {
         let object = linked(&name);
-        let Ok(mut plan) = plan(&object) else {
+        let Some(mut plan) = plan(&object).ok().filter(|plan| plan.refused_maps.is_empty()) else {
             continue;
         };
         plan.refused.clear();

@@ -66,6 +66,7 @@ pub const OBJECTS: &[Object] = &[
     object("tests/fixtures/calls-clang14.o", "tests/fixtures/calls.c", Clang14, &[]),
     object("tests/fixtures/callbacks.o", "tests/fixtures/callbacks.c", Ship, &[]),
     object("tests/fixtures/inner_maps.o", "tests/fixtures/inner_maps.c", Ship, &[]),
+    object("tests/fixtures/inner_maps-none.o", "tests/fixtures/inner_maps.c", Ship, &["-DNO_INNER"]),
     object("tests/fixtures/data.o", "tests/fixtures/data.c", Ship, &[]),
     object("tests/fixtures/data-clang14.o", "tests/fixtures/data.c", Clang14, &[]),
     object("tests/fixtures/data-zlib.o", "tests/fixtures/data.c", Zlib, &[]),

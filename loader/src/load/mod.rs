@@ -33,6 +33,9 @@ pub struct Given {
     /// Maps that are there already and are used in place of the object's. The plan must know of them
     /// ([`crate::plan::Options::reused`]).
     pub maps: BTreeMap<MapId, OwnedFd>,
+    /// Maps that the inner maps of these maps of maps are to look like. The plan must know of them
+    /// ([`crate::plan::Options::inner_given`]).
+    pub inner: BTreeMap<MapId, OwnedFd>,
     /// How much of the verifier's log is wanted.
     pub log: LogPolicy,
 }
@@ -66,7 +69,7 @@ pub fn resolve_externs(spec: &mut ObjectSpec, machine: &Machine) -> Result<(), L
 /// # Errors
 /// [`LoadError`]: what failed, where and why. Nothing stays behind in the kernel.
 pub fn execute<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Result<LoadedObject, LoadError> {
-    if let Some((_, error)) = plan.refused.first() {
+    if let Some(error) = plan.refusal() {
         return Err(error.clone().into());
     }
     make_room(plan)?;

@@ -23,6 +23,9 @@ use crate::uapi::UpdateFlags;
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
 const LOG_SIZES: &[u32] = &[64 << 10, 1 << 20, 16 << 20, 64 << 20];
 
+/// What recordings call a map that the caller gave as an example of inner maps.
+const GIVEN_INNER: &str = "given inner map";
+
 /// A load under way. Dropping it undoes everything: descriptors and pins are all there is.
 #[derive(Debug)]
 pub(super) struct Session<'p, 'k, K: Kernel> {
@@ -43,16 +46,14 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
 impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     pub(super) fn new(plan: &'p LoadPlan<'p>, kernel: &'k K, given: Given) -> Self {
         let spec = &plan.object.spec;
+        let maps = given.maps.into_iter().map(|(id, fd)| (MapSlot::Map(id), (spec.map_name(id), fd)));
+        let inner = given.inner.into_iter().map(|(id, fd)| (MapSlot::Template(id), (GIVEN_INNER, fd)));
         Self {
             plan,
             kernel,
             log: given.log,
             btf: None,
-            maps: given
-                .maps
-                .into_iter()
-                .map(|(id, fd)| (MapSlot::Map(id), (spec.map_name(id), fd)))
-                .collect(),
+            maps: maps.chain(inner).collect(),
             memory: BTreeMap::new(),
             programs: BTreeMap::new(),
             slots: Vec::new(),
@@ -144,7 +145,9 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
 
     fn create_map(&self, create: &CreateMap) -> Result<OwnedFd, LoadError> {
         let inner = match create.inner {
-            Some(slot) => Some(self.map(slot).ok_or_else(|| self.missing(&create.name, slot))?),
+            Some(slot) => {
+                Some(self.map(slot).ok_or_else(|| self.missing(&format!("map {:?}", create.name), slot))?)
+            }
             None => None,
         };
         let types = self.btf().zip(create.types).map(|(btf, (key, value))| MapTypes { btf, key, value });
@@ -181,9 +184,9 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         since.filter(|since| KernelVersion::parse(since).is_some_and(|since| since > self.plan.kernel))
     }
 
-    fn missing(&self, name: &str, slot: MapSlot) -> LoadError {
+    fn missing(&self, what: &str, slot: MapSlot) -> LoadError {
         let (MapSlot::Map(id) | MapSlot::Template(id) | MapSlot::Copy(id, _)) = slot;
-        LoadError::MapMissing { what: format!("{name:?}"), map: self.spec().map_name(id).to_string() }
+        LoadError::MapMissing { what: what.to_string(), map: self.spec().map_name(id).to_string() }
     }
 
     /// A map that is to be filled, frozen or referred to.
@@ -276,7 +279,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         linked: &LinkedProgram,
         program: &str,
     ) -> Result<Vec<(InsnIdx, Handle<'_>)>, LoadError> {
-        let what = format!("program {program}");
+        let what = format!("program {program:?}");
         let handle = |(at, id): &(InsnIdx, MapId)| {
             let slot = match load.copies.get(id) {
                 Some(copy) => MapSlot::Copy(*id, *copy),

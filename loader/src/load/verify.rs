@@ -11,7 +11,7 @@ use crate::sys::{Handle, Kernel, MapInfo, ProgInfo};
 /// How a plan went.
 #[derive(Debug)]
 pub struct Report<'p> {
-    /// Maps, in order.
+    /// Maps, in definition order, also those that no call could create.
     pub maps: Vec<MapReport<'p>>,
     /// Programs, in definition order, also those that no call could load.
     pub programs: Vec<ProgramReport<'p>>,
@@ -92,6 +92,10 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
     });
     report.programs.extend(refused);
     report.programs.sort_by_key(|program| program.id);
+    for (create, error) in &plan.refused_maps {
+        report.map(create, Err(error.clone().into()));
+    }
+    report.maps.sort_by_key(|map| map.id);
     report
 }
 

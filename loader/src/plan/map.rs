@@ -31,14 +31,16 @@ const UNTYPED: &[MapType] = &[
     MapType::ARENA,
 ];
 
-/// Appends the steps for all maps; `copies` says how many more of a jump table are needed.
+/// Appends the steps for all maps; `copies` says how many more of a jump table are needed. Returns the maps that cannot
+/// be created, and why.
 pub(super) fn steps(
     object: &LinkedObject,
     machine: &Machine,
     options: &Options,
     copies: &BTreeMap<MapId, u32>,
     steps: &mut Vec<Step>,
-) -> Result<(), PlanError> {
+) -> Vec<(CreateMap, PlanError)> {
+    let mut refused = Vec::new();
     for (at, spec) in object.spec.maps.iter().enumerate() {
         let id = MapId::new(at);
         if options.reused.contains(&id) {
@@ -48,11 +50,18 @@ pub(super) fn steps(
         if spec.origin == MapOrigin::Internal && !machine.features.contains(Features::GLOBAL_DATA) {
             continue;
         }
+        let inner = match inner(spec, id, options) {
+            Ok(inner) => inner,
+            Err(error) => {
+                refused.push((create(spec, MapSlot::Map(id), None, machine), error));
+                continue;
+            }
+        };
         let mut make = Vec::new();
-        if let Some(Inner::Template(template)) = &spec.inner {
+        if let (Some(Inner::Template(template)), false) = (&spec.inner, options.inner_given.contains(&id)) {
             make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
         }
-        let map = create(spec, MapSlot::Map(id), inner(spec, id)?, machine);
+        let map = create(spec, MapSlot::Map(id), inner, machine);
         for copy in 1..=copies.get(&id).copied().unwrap_or(0) {
             let name = format!("{}.copy{copy}", map.name);
             make.push(Step::CreateMap(CreateMap { slot: MapSlot::Copy(id, copy), name, ..map.clone() }));
@@ -64,7 +73,7 @@ pub(super) fn steps(
             None => steps.append(&mut make),
         }
     }
-    Ok(())
+    refused
 }
 
 /// Appends what fills a map that was created.
@@ -81,8 +90,9 @@ fn contents(spec: &MapSpec, id: MapId, machine: &Machine, steps: &mut Vec<Step>)
     }
 }
 
-fn inner(spec: &MapSpec, id: MapId) -> Result<Option<MapSlot>, PlanError> {
+fn inner(spec: &MapSpec, id: MapId, options: &Options) -> Result<Option<MapSlot>, PlanError> {
     match &spec.inner {
+        _ if options.inner_given.contains(&id) => Ok(Some(MapSlot::Template(id))),
         Some(Inner::Template(_)) => Ok(Some(MapSlot::Template(id))),
         Some(Inner::Like(other)) if *other < id => Ok(Some(MapSlot::Map(*other))),
         Some(Inner::Like(other)) => Err(PlanError::InnerMap { map: spec.name.clone(), inner: other.0 }),
@@ -155,9 +165,12 @@ mod tests {
     #[test]
     fn a_map_of_maps_must_say_what_is_inside() {
         let outer = spec(MapType::ARRAY_OF_MAPS, 1);
-        assert!(matches!(inner(&outer, MapId(3)), Err(PlanError::NoInnerMap { .. })));
+        let options = Options::default();
+        let given = Options { inner_given: [MapId(3)].into(), ..Options::default() };
+        assert!(matches!(inner(&outer, MapId(3), &options), Err(PlanError::NoInnerMap { .. })));
+        assert_eq!(inner(&outer, MapId(3), &given), Ok(Some(MapSlot::Template(MapId(3)))));
         let outer = MapSpec { inner: Some(Inner::Like(MapId(3))), ..outer };
-        assert!(matches!(inner(&outer, MapId(3)), Err(PlanError::InnerMap { .. })));
-        assert_eq!(inner(&outer, MapId(4)), Ok(Some(MapSlot::Map(MapId(3)))));
+        assert!(matches!(inner(&outer, MapId(3), &options), Err(PlanError::InnerMap { .. })));
+        assert_eq!(inner(&outer, MapId(4), &options), Ok(Some(MapSlot::Map(MapId(3)))));
     }
 }

@@ -31,6 +31,8 @@ pub struct LoadPlan<'o> {
     pub steps: Vec<Step>,
     /// Programs that no call can load, and why.
     pub refused: Vec<(ProgId, PlanError)>,
+    /// Maps that no call can create, and why. Programs that refer to them are among the steps all the same.
+    pub refused_maps: Vec<(CreateMap, PlanError)>,
 }
 
 /// What the user wishes.
@@ -50,6 +52,8 @@ pub struct Options {
     pub mixed_tables: MixedTables,
     /// Maps that are there already and are not created.
     pub reused: BTreeSet<MapId>,
+    /// Maps of maps for which an open map comes along that their inner maps are to look like, whatever the object says.
+    pub inner_given: BTreeSet<MapId>,
     /// The bpffs below which maps are pinned that ask for it, and taken from if they are there already: most often
     /// [`PIN_ROOT`]. Without it they are maps like any other.
     pub pin_root: Option<String>,
@@ -171,7 +175,7 @@ pub enum PinTarget {
 pub enum MapSlot {
     /// The object's map.
     Map(MapId),
-    /// What the inner maps of this map look like; needed only while it is created.
+    /// What the inner maps of this map look like; needed only while it is created. Made from the object, or given.
     Template(MapId),
     /// Another copy of a jump table, for another kind of program.
     Copy(MapId, u32),
@@ -324,7 +328,9 @@ pub enum PlanError {
         inner: u32,
     },
     /// A map of maps that does not say what its inner maps look like.
-    #[error("map {map:?} is a {ty}, but does not say what its inner maps look like: define `values`")]
+    #[error(
+        "map {map:?} ({ty}) does not say what its inner maps look like: define `values`, or give it an inner map before it is loaded"
+    )]
     NoInnerMap {
         /// The outer map.
         map: String,
@@ -378,8 +384,8 @@ pub enum PlanError {
 /// Decides which calls load the object.
 ///
 /// # Errors
-/// [`PlanError`] if the object as a whole cannot be loaded. What concerns a single program stands in
-/// [`LoadPlan::refused`].
+/// [`PlanError`] if the object as a whole cannot be loaded. What concerns a single program or map stands in
+/// [`LoadPlan::refused`] and [`LoadPlan::refused_maps`].
 pub fn plan<'o>(
     object: &'o LinkedObject,
     machine: &Machine,
@@ -387,7 +393,7 @@ pub fn plan<'o>(
 ) -> Result<LoadPlan<'o>, PlanError> {
     program::check_endian(object)?;
     let (mut programs, refused) = program::programs(object, machine, options);
-    let fills = slots::fills(object, options, &programs, &refused)?;
+    let mut fills = slots::fills(object, options, &programs, &refused)?;
     let copies = slots::separate_kinds(object, options, &mut programs, &fills)?;
 
     let mut steps = Vec::new();
@@ -397,14 +403,22 @@ pub fn plan<'o>(
     let ids: Vec<ProgId> = programs.iter().map(|load| load.program).collect();
     let pins = pins::all(object, options, machine.features, &ids)?;
     steps.extend(pins.dirs.into_iter().map(Step::PinDir));
-    map::steps(object, machine, options, &copies, &mut steps)?;
+    let refused_maps = map::steps(object, machine, options, &copies, &mut steps);
+    // Why a map is not made is said about the map, not about its slots.
+    fills.retain(|fill| refused_maps.iter().all(|(create, _)| create.slot != MapSlot::Map(fill.map)));
     steps.extend(programs.into_iter().map(Step::LoadProgram));
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));
-    Ok(LoadPlan { object, kernel: machine.kernel, steps, refused })
+    Ok(LoadPlan { object, kernel: machine.kernel, steps, refused, refused_maps })
 }
 
 impl LoadPlan<'_> {
+    /// Why the plan does not load the whole object, if it does not: the first reason, maps before programs.
+    pub fn refusal(&self) -> Option<&PlanError> {
+        let maps = self.refused_maps.iter().map(|(_, error)| error);
+        maps.chain(self.refused.iter().map(|(_, error)| error)).next()
+    }
+
     /// Programs that the plan loads, in definition order.
     pub fn programs(&self) -> impl Iterator<Item = &LoadProgram> {
         self.steps
