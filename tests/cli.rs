@@ -175,7 +175,7 @@ fn a_refusal_of_the_verifier_shows_its_log_with_the_line_of_c() {
 fn verify_reports_each_map_and_program_in_json() {
     in_sandbox(|_| {
         let mut row = verified(&run(&["verify", "--json", &object("tail_kern")]), 0);
-        assert_eq!(fields(&row), BTreeSet::from(["error", "maps", "object", "ok", "programs"]));
+        assert_eq!(fields(&row), BTreeSet::from(["error", "maps", "notes", "object", "ok", "programs"]));
         assert_eq!((&row["object"], &row["ok"]), (&json!(object("tail_kern")), &json!(true)));
 
         let table = |name: &str| {
@@ -200,6 +200,31 @@ fn verify_reports_each_map_and_program_in_json() {
                               "log": null});
             assert_eq!(*program, rest);
         }
+    });
+}
+
+#[test]
+fn types_that_the_kernel_refuses_are_said() {
+    let bytes = fs::read(object("data")).unwrap();
+    // A name that is no word of C.
+    let name = bytes.windows(5).position(|window| window == b"\0u32\0").unwrap();
+    let damaged = Unnamed::new(&with(&bytes, name + 2, b'-'));
+    in_sandbox(|sandbox| {
+        let row = verified(&run(&["verify", "--json", &damaged.path()]), 0);
+        let notes = row["notes"].as_array().unwrap();
+        let note = notes[0].as_str().unwrap();
+        let expected = "loaded without types and source lines: BPF_BTF_LOAD failed: EINVAL: ";
+        assert!(notes.len() == 1 && note.starts_with(expected) && note.contains("u-2"), "{row}");
+
+        let noted = format!("note: {note}\n");
+        assert!(run(&["verify", &damaged.path()]).done().contains(&noted));
+        let main_job = |more: &str| in_near(sandbox, &[&damaged.path(), "v0", "--for", "1ms", more]);
+        assert!(main_job("-v").done().contains(&noted));
+        assert_eq!(main_job("--json").json()[0]["notes"], row["notes"]);
+        assert!(!main_job("--trace").done().contains("note"));
+
+        let whole = verified(&run(&["verify", "--json", &object("data")]), 0);
+        assert_eq!(whole["notes"], json!([]));
     });
 }
 

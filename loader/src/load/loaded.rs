@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::{LoadError, pins};
+use super::{LoadError, Note, pins};
 use crate::plan::FillSlot;
 use crate::spec::{MapId, ProgId};
 use crate::sys::{Bpffs, Handle, Kernel, MapInfo, Mapping, ProgInfo, TestRun, TestRunReply};
@@ -23,6 +23,8 @@ pub struct LoadedObject {
     pub slots: Vec<FilledSlot>,
     /// Names on bpffs that this load made, in order.
     pub pins: Vec<MadePin>,
+    /// What the kernel refused and went without.
+    pub notes: Vec<Note>,
 }
 
 /// A name on bpffs that a load made.

@@ -6,6 +6,7 @@
 mod entries;
 mod error;
 mod loaded;
+mod note;
 mod pins;
 mod session;
 pub(crate) mod slot;
@@ -23,6 +24,7 @@ use crate::sys::{Kernel, host, limits};
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
+pub use note::Note;
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
 use session::Session;

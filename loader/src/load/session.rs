@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::pins::Pins;
 use super::slot::{self, Content};
-use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, SharedPin};
+use super::{
+    FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin,
+};
 use crate::features::KernelVersion;
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
@@ -20,8 +22,11 @@ use crate::sys::{
 };
 use crate::uapi::UpdateFlags;
 
+/// Size of the log buffer that is tried first, in **bytes**.
+const FIRST_LOG: u32 = 64 << 10;
+
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
-const LOG_SIZES: &[u32] = &[64 << 10, 1 << 20, 16 << 20, 64 << 20];
+const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
 
 /// What recordings call a map that the caller gave as an example of inner maps.
 const GIVEN_INNER: &str = "given inner map";
@@ -39,6 +44,8 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
     slots: Vec<FilledSlot>,
     pins: Pins<'k, K>,
+    /// What the kernel refused, and went without.
+    notes: Vec<Note>,
     /// Maps that are shared by their pins.
     shared: BTreeMap<MapId, SharedPin>,
 }
@@ -58,6 +65,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             programs: BTreeMap::new(),
             slots: Vec::new(),
             pins: Pins::new(kernel),
+            notes: Vec::new(),
             shared: BTreeMap::new(),
         }
     }
@@ -67,7 +75,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         match step {
             Step::LoadBtf(data) => self.load_btf(data),
             Step::CreateMap(create) => {
-                let fd = self.create_map(create)?;
+                let (fd, note) = self.create_map(create)?;
+                self.notes.extend(note);
                 self.maps.insert(create.slot, (&create.name, fd));
             }
             Step::SetData(map) => self.set_data(*map)?,
@@ -114,7 +123,13 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             programs: programs.collect(),
             slots: self.slots,
             pins: self.pins.keep(),
+            notes: self.notes,
         }
+    }
+
+    /// What the kernel refused so far, and went without.
+    pub(super) fn into_notes(self) -> Vec<Note> {
+        self.notes
     }
 
     /// The object.
@@ -136,14 +151,25 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     fn load_btf(&mut self, data: &[u8]) {
         let request = BtfLoad { name: &self.spec().name, data, log: None };
         // Types help people and the verifier; what cannot do without them says so when it is refused.
-        self.btf = self.kernel.btf_load(&request).fd.ok();
+        let mut reply = self.kernel.btf_load(&request);
+        if let Err(errno) = reply.fd {
+            // Who may not ask is told nothing.
+            if errno != Errno::EPERM {
+                let log = Some(LogRequest { level: 1, size: FIRST_LOG });
+                reply = self.kernel.btf_load(&BtfLoad { log, ..request });
+            }
+            if reply.fd.is_err() {
+                self.notes.push(Note::Btf { errno, log: reply.log });
+            }
+        }
+        self.btf = reply.fd.ok();
     }
 
     fn btf(&self) -> Option<Handle<'_>> {
         self.btf.as_ref().map(|fd| Handle { name: &self.spec().name, fd: fd.as_fd() })
     }
 
-    fn create_map(&self, create: &CreateMap) -> Result<OwnedFd, LoadError> {
+    fn create_map(&self, create: &CreateMap) -> Result<(OwnedFd, Option<Note>), LoadError> {
         let inner = match create.inner {
             Some(slot) => {
                 Some(self.map(slot).ok_or_else(|| self.missing(&format!("map {:?}", create.name), slot))?)
@@ -164,9 +190,11 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             inner,
             types,
         };
-        let mut result = self.kernel.map_create(&request);
-        if result.is_err() && types.is_some() {
-            result = self.kernel.map_create(&MapCreate { types: None, ..request });
+        let mut result = self.kernel.map_create(&request).map(|fd| (fd, None));
+        if let (Err(errno), Some(_)) = (&result, types) {
+            let note = Note::MapTypes { map: create.name.clone(), errno: *errno };
+            let without = self.kernel.map_create(&MapCreate { types: None, ..request });
+            result = without.map(|fd| (fd, Some(note)));
         }
         result.map_err(|errno| LoadError::MapCreate {
             map: create.name.clone(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::session::Session;
-use super::{Given, LoadError};
+use super::{Given, LoadError, Note};
 use crate::plan::{CreateMap, LoadPlan, LoadProgram, MapSlot, Step};
 use crate::spec::{MapId, ProgId};
 use crate::sys::{Handle, Kernel, MapInfo, ProgInfo};
@@ -17,6 +17,8 @@ pub struct Report<'p> {
     pub programs: Vec<ProgramReport<'p>>,
     /// Slots that could not be filled, and pins that could not be made.
     pub slots: Vec<LoadError>,
+    /// What the kernel refused and went without: no errors.
+    pub notes: Vec<Note>,
 }
 
 /// How the creation of a map went.
@@ -55,7 +57,7 @@ pub enum Ask {
 /// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
 pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report<'p> {
     let mut session = Session::new(plan, kernel, given);
-    let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new() };
+    let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new(), notes: Vec::new() };
     for step in &plan.steps {
         let start = Instant::now();
         let result = session.step(step);
@@ -84,6 +86,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
             Step::LoadBtf(_) => {}
         }
     }
+    report.notes = session.into_notes();
     let refused = plan.refused.iter().map(|(id, error)| ProgramReport {
         id: *id,
         load: None,

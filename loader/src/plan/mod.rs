@@ -89,7 +89,8 @@ pub enum MixedTables {
 /// One step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// `BPF_BTF_LOAD` of these bytes. If the kernel refuses them, everything goes on without BTF.
+    /// `BPF_BTF_LOAD` of these bytes. If the kernel refuses, it is asked again for its reason, unless that is a missing
+    /// privilege; then everything goes on without BTF.
     LoadBtf(Vec<u8>),
     /// `BPF_MAP_CREATE`. If the kernel refuses the types, it is asked again without them.
     CreateMap(CreateMap),
