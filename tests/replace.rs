@@ -6,17 +6,20 @@
 
 mod common;
 
+use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::process::Stdio;
 use std::sync::atomic::Ordering;
 
 use nix::sys::signal::Signal;
 use rxdp_loader::sys::{Kernel, Linux};
 use rxdp_netlink::{XdpMode, blocking};
-use rxdp_sandbox::End;
+use rxdp_sandbox::{End, Sandbox};
+use serde_json::json;
 
 use common::held::{Held, NOTHING, Staying, attach, generic, in_near, native, number, on_v0, status};
-use common::in_sandbox;
 use common::wire::Wire;
+use common::{Ran, in_sandbox, object, rxdp_load};
 
 #[test]
 fn an_occupied_interface_is_refused_and_the_owner_named() {
@@ -156,4 +159,136 @@ fn a_failed_attach_leaves_the_interface_as_it_was() {
         attach(sandbox, "refused", &["--replace"]).failed(3, &["offset is outside of the packet"]);
         assert_eq!(on_v0(sandbox), ours);
     });
+}
+
+/// Where the programs of these tests are pinned.
+const DIR: &str = "/sys/fs/bpf/here";
+
+#[test]
+fn pinning_in_one_place_again_replaces_what_is_there_without_a_gap() {
+    const SWAPS: u32 = 4;
+    in_sandbox(|sandbox| {
+        let wire = Wire::new(sandbox);
+        pinned(sandbox, "drop_all", &["--pin", DIR]).done();
+        let (pins, mut before) = (pins_in(sandbox, DIR), on_v0(sandbox));
+        assert_eq!(pins, ["xdp_drop_all"]);
+        let sent = wire.flood(b"while", |_| {
+            for _ in 0..SWAPS {
+                let printed = pinned(sandbox, "drop_all", &["--pin", DIR, "--replace"]);
+                assert!(
+                    printed.done().contains("removed the pins of the program that was replaced (1)"),
+                    "{printed:?}"
+                );
+                let now = on_v0(sandbox);
+                assert!(now != before && now.len() == 1, "{before:?}, {now:?}");
+                assert_eq!(pins_in(sandbox, DIR), pins);
+                before = now;
+            }
+        });
+        gone_with_unload(sandbox);
+        wire.send(b"after");
+        assert_eq!(wire.next(), b"after", "of {sent} packets one got through");
+    });
+}
+
+#[test]
+fn the_pins_of_a_replaced_program_go_wherever_they_are() {
+    in_sandbox(|sandbox| {
+        pinned(sandbox, "tail_kern", &["--pin", "/sys/fs/bpf/deep/below"]).done();
+        let former = on_v0(sandbox);
+        pinned(sandbox, "drop_all", &["--pin", "/sys/fs/bpf/deep", "--replace"]).done();
+        assert_eq!(pins_in(sandbox, "/sys/fs/bpf/deep"), ["xdp_drop_all"]);
+        assert!(Linux.prog_by_id(former[0].1).is_err(), "nothing holds it any longer");
+
+        // What was made for the first one goes with the last.
+        let replace = format!("--replace={}", on_v0(sandbox)[0].1);
+        pinned(sandbox, "tail_kern", &["--pin", DIR, &replace]).done();
+        assert_eq!(pins_in(sandbox, "/sys/fs/bpf"), ["here"]);
+        let slots = &status(sandbox)[0]["tail_tables"][0]["slots"];
+        assert_eq!(slots[0]["key"], 78);
+        gone_with_unload(sandbox);
+    });
+}
+
+#[test]
+fn without_a_pin_of_its_own_the_successor_leaves_pins_alone() {
+    in_sandbox(|sandbox| {
+        pinned(sandbox, "tail_kern", &["--pin", DIR]).done();
+        let pins = pins_in(sandbox, DIR);
+        attach(sandbox, "drop_all", &["--replace", "--for", "1ms"]).done();
+        assert_eq!(pins_in(sandbox, DIR), pins);
+    });
+}
+
+#[test]
+fn a_failed_replacement_leaves_pins_and_slots_as_they_were() {
+    in_sandbox(|sandbox| {
+        pinned(sandbox, "tail_kern", &["--pin", DIR]).done();
+        let there = || (pins_in(sandbox, DIR), status(sandbox));
+        let before = there();
+        let slots = &before.1[0]["tail_tables"][0]["slots"];
+        assert_eq!(slots[0]["key"], json!(78), "{before:?}");
+
+        // Before anything is loaded, while it is, and when all is done and only said.
+        pinned(sandbox, "drop_all", &["--pin", DIR, "--replace=1"]).failed(3, &["id 1"]);
+        assert_eq!(there(), before);
+        pinned(sandbox, "refused", &["--pin", DIR, "--replace"]).failed(3, &["offset is outside"]);
+        assert_eq!(there(), before);
+        let mut command = rxdp_load(&[&object("tail_kern"), "v0", "--pin", DIR, "--replace"]);
+        let full = command.stdout(File::create("/dev/full").unwrap()).stderr(Stdio::piped());
+        let unsaid = sandbox.near(|| full.output().unwrap());
+        assert!(!unsaid.status.success(), "{unsaid:?}");
+        assert_eq!(there(), before);
+
+        gone_with_unload(sandbox);
+
+        // When it is attached.
+        sandbox.set_mtu("v1", 9000).unwrap();
+        pinned(sandbox, "frags", &["--pin", DIR]).done();
+        let before = there();
+        pinned(sandbox, "tail_kern", &["--pin", DIR, "--replace"]).failed(3, &["too large"]);
+        assert_eq!(there(), before);
+        gone_with_unload(sandbox);
+    });
+}
+
+#[test]
+fn names_that_others_have_taken_stay_theirs() {
+    in_sandbox(|sandbox| {
+        sandbox.add_veth("other", "peer").unwrap();
+        pinned(sandbox, "tail_kern", &["--pin", DIR]).done();
+        in_near(sandbox, &[&object("drop_all"), "other", "--pin", DIR]).done();
+        let before = (pins_in(sandbox, DIR), on_v0(sandbox));
+
+        let taken = pinned(sandbox, "drop_all", &["--pin", DIR, "--replace"]);
+        taken.failed(1, &["/sys/fs/bpf/here/xdp_drop_all", "there already"]);
+        assert_eq!((pins_in(sandbox, DIR), on_v0(sandbox)), before);
+
+        pinned(sandbox, "udp_count", &["--pin", DIR, "--replace"]).done();
+        let pins = pins_in(sandbox, DIR);
+        assert!(pins.contains(&"xdp_drop_all".to_string()), "{pins:?}");
+        assert!(!pins.contains(&"jmp_table1".to_string()) && pins.contains(&"rxcnt".to_string()), "{pins:?}");
+    });
+}
+
+/// Runs the main job on v0, which pins and ends.
+fn pinned(sandbox: &Sandbox, name: &str, options: &[&str]) -> Ran {
+    in_near(sandbox, &[&[&*object(name), "v0"], options].concat())
+}
+
+/// Takes off what is attached to v0, and sees that no pin and no directory is left.
+#[track_caller]
+fn gone_with_unload(sandbox: &Sandbox) {
+    in_near(sandbox, &["unload", "v0"]).done();
+    assert_eq!(pins_in(sandbox, "/sys/fs/bpf"), [""; 0]);
+    assert_eq!(on_v0(sandbox), NOTHING);
+}
+
+/// Names in a directory, but for those that every bpffs has.
+fn pins_in(sandbox: &Sandbox, dir: &str) -> Vec<String> {
+    let entries = sandbox.near(|| fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()));
+    let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+    names.retain(|name| !name.ends_with(".debug"));
+    names.sort();
+    names
 }

@@ -241,6 +241,7 @@ impl Kernel for Linux {
                 Err(errno) => return Err(errno),
             },
             Bpffs::MakeDir(path) => fs::create_dir(path).map_err(failed)?,
+            Bpffs::Rename(from, to) => mount::rename(from, to)?,
             Bpffs::RemovePin(path) => fs::remove_file(path).map_err(failed)?,
             Bpffs::RemoveDir(path) => fs::remove_dir(path).map_err(failed)?,
             Bpffs::Mark(path, time) => mount::set_modified(path, time)?,

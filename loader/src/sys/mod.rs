@@ -396,6 +396,8 @@ pub enum Bpffs<'a> {
     Has(&'a Path),
     /// mkdir(2).
     MakeDir(&'a Path),
+    /// renameat2(2) of a pin, from the first name to the second, which must be free. When it was last changed stays.
+    Rename(&'a Path, &'a Path),
     /// unlink(2) of a pin. What it holds lives on while something else holds it.
     RemovePin(&'a Path),
     /// rmdir(2), of an empty directory.

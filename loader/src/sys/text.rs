@@ -125,6 +125,7 @@ impl Text for Bpffs<'_> {
             Self::Is(path) => ("STATFS", path),
             Self::Has(path) => ("LSTAT", path),
             Self::MakeDir(path) => ("MKDIR", path),
+            Self::Rename(from, to) => return format!("RENAME {} {}", path_word(from), path_word(to)),
             Self::RemovePin(path) => ("UNLINK", path),
             Self::RemoveDir(path) => ("RMDIR", path),
             Self::Mark(path, _) => ("UTIMENSAT", path),
