@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use rxdp_loader::sys::{Handle, Kernel, Linux, host};
+use rxdp_loader::sys::{Kernel, Linux, Named, host};
 use rxdp_sandbox::{End, Sandbox, packets};
 use serde_json::{Value, json};
 
@@ -415,7 +415,7 @@ fn packet(protocol: u8) -> Vec<u8> {
 /// A value of a per-CPU array of 64-bit numbers.
 fn sum_of_cpus(map: &OwnedFd, key: u32) -> u64 {
     let size = usize::try_from(host::possible_cpus()).unwrap().checked_mul(8).unwrap();
-    let map = Handle { name: "rxcnt", fd: map.as_fd() };
+    let map = Named { name: "rxcnt", fd: map.as_fd() };
     let values = Linux.map_lookup(map, &key.to_ne_bytes(), size).unwrap();
     values.chunks_exact(8).map(|value| u64::from_ne_bytes(value.try_into().unwrap())).sum()
 }

@@ -12,7 +12,7 @@ use crate::load::{self, Given, LoadError, LoadedObject, LogPolicy};
 use crate::object::Object;
 use crate::plan::{self, Options};
 use crate::spec::MapSpec;
-use crate::sys::{Handle, Kernel, Linux, MapInfo, host};
+use crate::sys::{Kernel, Linux, MapInfo, Named, host};
 use crate::uapi::ProgType;
 
 /// Brings objects into a kernel; one loader can load many.
@@ -93,7 +93,7 @@ impl<K: Kernel> Loader<K> {
     }
 
     fn info(&self, map: &MapSpec, fd: &impl AsFd) -> Result<MapInfo, LoadError> {
-        let handle = Handle { name: &map.name, fd: fd.as_fd() };
+        let handle = Named { name: &map.name, fd: fd.as_fd() };
         self.kernel.map_info(handle).map_err(|errno| LoadError::Info {
             what: format!("the open map to be used for map {:?}", map.name),
             command: "BPF_OBJ_GET_INFO_BY_FD",

@@ -17,7 +17,7 @@ use crate::plan::{
 };
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
-    BtfLoad, Errno, Handle, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, ProgLoad,
+    BtfLoad, Errno, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named, ProgLoad,
     ProgTypes, Reply,
 };
 use crate::uapi::UpdateFlags;
@@ -138,14 +138,14 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     }
 
     /// The descriptor of a map that was made, with its name.
-    pub(super) fn map(&self, slot: MapSlot) -> Option<Handle<'_>> {
-        self.maps.get(&slot).map(|(name, fd)| Handle { name, fd: fd.as_fd() })
+    pub(super) fn map(&self, slot: MapSlot) -> Option<Named<'_>> {
+        self.maps.get(&slot).map(|(name, fd)| Named { name, fd: fd.as_fd() })
     }
 
     /// The descriptor of a program that was loaded, with its name.
-    pub(super) fn program(&self, id: ProgId) -> Option<Handle<'_>> {
+    pub(super) fn program(&self, id: ProgId) -> Option<Named<'_>> {
         let (_, fd) = self.programs.get(&id)?;
-        Some(Handle { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
+        Some(Named { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
     }
 
     fn load_btf(&mut self, data: &[u8]) {
@@ -165,8 +165,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         self.btf = reply.fd.ok();
     }
 
-    fn btf(&self) -> Option<Handle<'_>> {
-        self.btf.as_ref().map(|fd| Handle { name: &self.spec().name, fd: fd.as_fd() })
+    fn btf(&self) -> Option<Named<'_>> {
+        self.btf.as_ref().map(|fd| Named { name: &self.spec().name, fd: fd.as_fd() })
     }
 
     fn create_map(&self, create: &CreateMap) -> Result<(OwnedFd, Option<Note>), LoadError> {
@@ -218,7 +218,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     }
 
     /// A map that is to be filled, frozen or referred to.
-    fn made(&self, slot: MapSlot, what: &str) -> Result<Handle<'_>, LoadError> {
+    fn made(&self, slot: MapSlot, what: &str) -> Result<Named<'_>, LoadError> {
         self.map(slot).ok_or_else(|| self.missing(what, slot))
     }
 
@@ -306,7 +306,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         load: &LoadProgram,
         linked: &LinkedProgram,
         program: &str,
-    ) -> Result<Vec<(InsnIdx, Handle<'_>)>, LoadError> {
+    ) -> Result<Vec<(InsnIdx, Named<'_>)>, LoadError> {
         let what = format!("program {program:?}");
         let handle = |(at, id): &(InsnIdx, MapId)| {
             let slot = match load.copies.get(id) {
@@ -357,7 +357,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 self.step(step)?;
             }
             let (_, map) = self.maps.get(&MapSlot::Map(pinned.map)).ok_or_else(missing)?;
-            let handle = Handle { name: &create.name, fd: map.as_fd() };
+            let handle = Named { name: &create.name, fd: map.as_fd() };
             match self.pins.pin(handle, &pinned.path, true) {
                 Err(LoadError::Pin { errno: Errno::EEXIST, .. }) if !last => {}
                 Err(error) => return Err(error),
@@ -379,11 +379,11 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         let handle = match pin.what {
             PinTarget::Map(id) => {
                 let (_, fd) = self.maps.get(&MapSlot::Map(id)).ok_or_else(|| missing("a map"))?;
-                Handle { name: spec.map_name(id), fd: fd.as_fd() }
+                Named { name: spec.map_name(id), fd: fd.as_fd() }
             }
             PinTarget::Program(id) => {
                 let (_, fd) = self.programs.get(&id).ok_or_else(|| missing("a program"))?;
-                Handle { name: spec.program(id).map_or("?", |program| &program.name), fd: fd.as_fd() }
+                Named { name: spec.program(id).map_or("?", |program| &program.name), fd: fd.as_fd() }
             }
         };
         self.pins.pin(handle, &pin.path, false)

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{Given, LoadError, Note};
 use crate::plan::{CreateMap, LoadPlan, LoadProgram, MapSlot, Step};
 use crate::spec::{MapId, ProgId};
-use crate::sys::{Handle, Kernel, MapInfo, ProgInfo};
+use crate::sys::{Kernel, MapInfo, Named, ProgInfo};
 
 /// How a plan went.
 #[derive(Debug)]
@@ -137,8 +137,8 @@ impl Ask {
 
 fn info<T>(
     what: &str,
-    handle: Option<Handle<'_>>,
-    ask: impl FnOnce(Handle<'_>) -> Result<T, crate::sys::Errno>,
+    handle: Option<Named<'_>>,
+    ask: impl FnOnce(Named<'_>) -> Result<T, crate::sys::Errno>,
 ) -> Result<T, LoadError> {
     let name = handle.map_or("?", |handle| handle.name);
     let failed = |errno| LoadError::Info {

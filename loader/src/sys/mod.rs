@@ -56,38 +56,38 @@ pub trait Kernel: Sync {
     ///
     /// # Errors
     /// The errno; `ENOENT` if the key is not there.
-    fn map_lookup(&self, map: Handle<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno>;
+    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno>;
 
     /// `BPF_MAP_LOOKUP_ELEM` of a map of programs or maps: the **id** of what stands there. Since: Linux 4.12.
     ///
     /// # Errors
     /// The errno; `ENOENT` if the slot is empty.
-    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno>;
+    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno>;
 
     /// `BPF_MAP_DELETE_ELEM`. Since: Linux 3.18.
     ///
     /// # Errors
     /// The errno; `ENOENT` if the key is not there, `EINVAL` for arrays, whose keys always are.
-    fn map_delete(&self, map: Handle<'_>, key: &[u8]) -> Result<(), Errno>;
+    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno>;
 
     /// `BPF_MAP_GET_NEXT_KEY`: the key behind `after`, `key_size` **bytes** of it; the first one for `None`, and for a
     /// key that is not there. Since: Linux 3.18; the first one since 4.12.
     ///
     /// # Errors
     /// The errno; `ENOENT` behind the last key.
-    fn map_next_key(&self, map: Handle<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno>;
+    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno>;
 
     /// `BPF_MAP_FREEZE`. Since: Linux 5.2.
     ///
     /// # Errors
     /// The errno.
-    fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno>;
+    fn map_freeze(&self, map: Named<'_>) -> Result<(), Errno>;
 
     /// mmap(2) of `len` **bytes** of a map's memory, at `address` unless that is 0. Since: Linux 5.5.
     ///
     /// # Errors
     /// The errno.
-    fn map_memory(&self, map: Handle<'_>, address: u64, len: usize) -> Result<Mapping, Errno>;
+    fn map_memory(&self, map: Named<'_>, address: u64, len: usize) -> Result<Mapping, Errno>;
 
     /// `BPF_PROG_LOAD`. Since: Linux 3.18.
     fn prog_load(&self, request: &ProgLoad<'_>) -> Reply;
@@ -108,13 +108,13 @@ pub trait Kernel: Sync {
     ///
     /// # Errors
     /// The errno.
-    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno>;
+    fn map_info(&self, map: Named<'_>) -> Result<MapInfo, Errno>;
 
     /// `BPF_OBJ_GET_INFO_BY_FD` of a program. Since: Linux 4.13.
     ///
     /// # Errors
     /// The errno.
-    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno>;
+    fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno>;
 
     /// `BPF_MAP_GET_FD_BY_ID`. Since: Linux 4.13.
     ///
@@ -132,7 +132,7 @@ pub trait Kernel: Sync {
     ///
     /// # Errors
     /// The errno. `EEXIST` if the name is taken, `EPERM` also where the path is on no bpffs or has a dot in it.
-    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno>;
+    fn obj_pin(&self, object: Named<'_>, path: &Path) -> Result<(), Errno>;
 
     /// `BPF_OBJ_GET`: opens what is pinned there. Since: Linux 4.4.
     ///
@@ -149,7 +149,7 @@ pub trait Kernel: Sync {
 
 /// A descriptor and the name of what it stands for.
 #[derive(Clone, Copy, Debug)]
-pub struct Handle<'a> {
+pub struct Named<'a> {
     /// The name, as the object gives it.
     pub name: &'a str,
     /// The descriptor.
@@ -216,7 +216,7 @@ pub struct MapCreate<'a> {
     /// What some types take besides.
     pub map_extra: u64,
     /// A map that looks like its inner maps.
-    pub inner: Option<Handle<'a>>,
+    pub inner: Option<Named<'a>>,
     /// Types of keys and values.
     pub types: Option<MapTypes<'a>>,
 }
@@ -225,7 +225,7 @@ pub struct MapCreate<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct MapTypes<'a> {
     /// The loaded BTF that the numbers belong to.
-    pub btf: Handle<'a>,
+    pub btf: Named<'a>,
     /// Type of a key.
     pub key: TypeId,
     /// Type of a value.
@@ -236,7 +236,7 @@ pub struct MapTypes<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct MapUpdate<'a> {
     /// The map.
-    pub map: Handle<'a>,
+    pub map: Named<'a>,
     /// The key.
     pub key: &'a [u8],
     /// The value.
@@ -251,7 +251,7 @@ pub enum MapValue<'a> {
     /// Bytes.
     Bytes(&'a [u8]),
     /// The program or map behind a descriptor.
-    Handle(Handle<'a>),
+    Named(Named<'a>),
 }
 
 /// Arguments of [`Kernel::prog_load`].
@@ -274,7 +274,7 @@ pub struct ProgLoad<'a> {
     /// Its code; slots in `maps` get their descriptor in the immediate when the call is made.
     pub insns: &'a [Insn],
     /// Slots that refer to maps.
-    pub maps: &'a [(InsnIdx, Handle<'a>)],
+    pub maps: &'a [(InsnIdx, Named<'a>)],
     /// Function types and source lines.
     pub info: Option<ProgTypes<'a>>,
     /// Whether a log is wanted.
@@ -285,7 +285,7 @@ pub struct ProgLoad<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct ProgTypes<'a> {
     /// The loaded BTF that the numbers belong to.
-    pub btf: Handle<'a>,
+    pub btf: Named<'a>,
     /// Records of `struct bpf_func_info`: slot, type.
     pub funcs: &'a [[u32; 2]],
     /// Records of `struct bpf_line_info`: slot, file, text, number and column.
@@ -296,7 +296,7 @@ pub struct ProgTypes<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct TestRun<'a> {
     /// The program.
-    pub program: Handle<'a>,
+    pub program: Named<'a>,
     /// The packet, from its Ethernet header on; empty for types that take none.
     pub data: &'a [u8],
     /// Room for the packet as the program leaves it, in **bytes**; 0 if nobody wants to see it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Bpffs, BtfLoad, Handle, LogRequest, MapCreate, MapUpdate, MapValue, PinKind, ProgLoad, TestRun};
+use super::{Bpffs, BtfLoad, LogRequest, MapCreate, MapUpdate, MapValue, Named, PinKind, ProgLoad, TestRun};
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
 
@@ -50,7 +50,7 @@ impl Text for MapUpdate<'_> {
     fn text(&self) -> String {
         let value = match self.value {
             MapValue::Bytes(bytes) => hex(bytes),
-            MapValue::Handle(handle) => format!("fd:{}", word(handle.name)),
+            MapValue::Named(handle) => format!("fd:{}", word(handle.name)),
         };
         let (map, key, flags) = (word(self.map.name), hex(self.key), self.flags.bits());
         format!("MAP_UPDATE {map} key={key} value={value} flags={flags}")
@@ -95,7 +95,7 @@ impl Text for TestRun<'_> {
 }
 
 /// A command about one thing.
-pub(super) fn about(command: &str, handle: Handle<'_>) -> String {
+pub(super) fn about(command: &str, handle: Named<'_>) -> String {
     format!("{command} {}", word(handle.name))
 }
 
