@@ -1,13 +1,7 @@
 //! What the committed objects promise in their first comments, on the running kernel with real packets.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 mod common;
 

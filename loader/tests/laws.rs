@@ -1,15 +1,9 @@
 //! Laws that hold for every object, the committed ones and damaged ones made from them.
 //!
 //! Damage is made from fixed seeds, so that what fails once fails again.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 mod common;
 
