@@ -49,8 +49,12 @@ pub(crate) enum Failure {
     Output(std::io::Error),
     #[error("cannot write the recording to {path:?}: {source}")]
     Record { path: std::path::PathBuf, source: std::io::Error },
-    #[error("cannot remove the pin {path:?}: {source}")]
-    Unpin { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot remove the pin {path:?}: {errno}")]
+    Unpin { path: std::path::PathBuf, errno: Errno },
+    #[error(
+        "the pin {path:?} of the program that is to be replaced is in the way, and cannot be renamed: {errno}"
+    )]
+    StepAside { path: std::path::PathBuf, errno: Errno },
     #[error("cannot set up waiting: {0}; too many open files are cured by `ulimit -n`")]
     Wait(std::io::Error),
     #[error("{option} {given:?}: {why}")]
@@ -118,6 +122,7 @@ impl Failure {
             Self::Sandbox(_)
             | Self::Trace(_)
             | Self::Unpin { .. }
+            | Self::StepAside { .. }
             | Self::ReplaceOther { .. }
             | Self::ReplaceMode { .. }
             | Self::DemoSilent { .. } => Exit::Refused,

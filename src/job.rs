@@ -115,12 +115,14 @@ pub(crate) fn load<K: Kernel>(
     wishes: Wishes,
 ) -> Result<Loaded, Failure> {
     let Wishes { entry, mut options, no_infer, slots_given, purpose } = wishes;
-    let first = plan::plan(&object, machine, &options).map_err(|error| load_failure(name, error))?;
-    let entry = choose_entry(&first, name, entry, purpose)?;
+    let planned =
+        |options: &Options| plan::plan(&object, machine, options).map_err(|error| load_failure(name, error));
+    let mut plan = planned(&options)?;
+    let entry = choose_entry(&plan, name, entry, purpose)?;
     let mut inference = None;
     // The tail calls of other programs than XDP's are not looked into.
-    if !no_infer && first.programs().any(|load| load.program == entry && is_interface_program(load)) {
-        match conclude(&first, entry) {
+    if !no_infer && plan.programs().any(|load| load.program == entry && is_interface_program(load)) {
+        match conclude(&plan, entry) {
             Conclusion::Complete => {}
             Conclusion::One(_) if slots_given => {}
             Conclusion::One(one) => {
@@ -132,11 +134,11 @@ pub(crate) fn load<K: Kernel>(
                     from: SlotSource::Inferred,
                 });
                 inference = Some(reason(&object.spec, &one));
+                plan = planned(&options)?;
             }
             Conclusion::Open(open) => return Err(Failure::OpenTailCalls(choices(&object.spec, name, &open))),
         }
     }
-    let plan = plan::plan(&object, machine, &options).map_err(|error| load_failure(name, error))?;
     let given = Given { log: LogPolicy::Whole, ..Given::default() };
     let loaded = load::execute(&plan, kernel, given).map_err(|error| Failure::object(name, error))?;
     Ok(Loaded { spec: object.spec, object: loaded, entry, inference })
@@ -161,8 +163,8 @@ fn choose_entry(
     given: Option<ProgId>,
     purpose: Purpose,
 ) -> Result<ProgId, Failure> {
-    // A program that could not be planned is reported for what it is when the plan is carried out.
-    if let Some((_, error)) = plan.refused.first() {
+    // What could not be planned is reported for what it is when the plan is carried out.
+    if let Some(error) = plan.refusal() {
         return Err(load_failure(name, error.clone()));
     }
     // What the user puts into a slot may be the entry program all the same.

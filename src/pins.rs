@@ -4,9 +4,10 @@
 //! nanosecond. Other people's pins carry the time at which they were made, so they cannot be taken for ours.
 
 use std::fs::{self, DirEntry, Metadata};
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rxdp_loader::sys::{Bpffs, Errno, Kernel};
 
 use crate::error::Failure;
 
@@ -29,19 +30,19 @@ pub(crate) fn made_for(load_time: u64) -> Pins {
 
 impl Pins {
     /// Removes them, and gives the paths of the pins; directories go if they are empty.
-    pub(crate) fn remove(self) -> Result<Vec<PathBuf>, Failure> {
+    pub(crate) fn remove(self, kernel: &impl Kernel) -> Result<Vec<PathBuf>, Failure> {
         let mut removed = Vec::new();
         for path in self.files {
-            match fs::remove_file(&path) {
-                Ok(()) => removed.push(path),
+            match kernel.bpffs(Bpffs::RemovePin(&path)) {
+                Ok(_) => removed.push(path),
                 // A bpffs that is mounted in two places shows everything twice.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(Failure::Unpin { path, source }),
+                Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(Failure::Unpin { path, errno }),
             }
         }
         for dir in self.dirs.iter().rev() {
             // What else stands in it is not ours.
-            let _not_empty = fs::remove_dir(dir);
+            let _not_empty = kernel.bpffs(Bpffs::RemoveDir(dir));
         }
         Ok(removed)
     }
@@ -66,6 +67,76 @@ impl Pins {
             } else if ours {
                 self.files.push(path);
             }
+        }
+    }
+}
+
+/// The pins of a program that is to be replaced. Where their names are wanted, they have others meanwhile.
+///
+/// They hold the program's jump tables, so they must be there until the program is no longer attached. Dropping this
+/// gives them their names back.
+#[derive(Debug)]
+pub(crate) struct Predecessor<'k, K: Kernel> {
+    kernel: &'k K,
+    load_time: u64,
+    /// What its pins are called by right, and what they are called now.
+    aside: Vec<(PathBuf, PathBuf)>,
+    /// Directories that were made for it, outer ones first. The names made in them change when they were last changed,
+    /// so they could not be found later.
+    dirs: Vec<PathBuf>,
+}
+
+impl<'k, K: Kernel> Predecessor<'k, K> {
+    /// Frees the names in `dir` that belong to the program that was loaded at this time.
+    pub(crate) fn make_room(kernel: &'k K, load_time: u64, dir: &Path) -> Result<Self, Failure> {
+        let Pins { files, dirs } = made_for(load_time);
+        let mut this = Self { kernel, load_time, aside: Vec::new(), dirs };
+        // A directory that is not there has no names in it.
+        let dir = fs::canonicalize(dir).ok();
+        for file in files.into_iter().filter(|file| file.parent() == dir.as_deref()) {
+            let aside = this.step_aside(&file)?;
+            this.aside.push((file, aside));
+        }
+        Ok(this)
+    }
+
+    /// Gives a pin the first free one of `NAME~`, `NAME~~` and so on. It is found by its mark under any name.
+    fn step_aside(&self, file: &Path) -> Result<PathBuf, Failure> {
+        let mut aside = file.to_path_buf();
+        loop {
+            aside.as_mut_os_string().push("~");
+            match self.kernel.bpffs(Bpffs::Rename(file, &aside)) {
+                Ok(_) => return Ok(aside),
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(Failure::StepAside { path: file.to_path_buf(), errno }),
+            }
+        }
+    }
+
+    /// It was replaced by a program that was loaded at this time and pinned in `dir`: removes its pins, and says how
+    /// many they were. What was made for it and is still needed is the other's from now on.
+    pub(crate) fn remove(mut self, successor: u64, dir: &Path) -> Result<usize, Failure> {
+        self.aside.clear();
+        let dirs = std::mem::take(&mut self.dirs);
+        let pins = Pins { files: made_for(self.load_time).files, dirs: dirs.clone() };
+        let removed = pins.remove(self.kernel)?;
+        let dir = fs::canonicalize(dir).unwrap_or_default();
+        for needed in dirs.iter().filter(|needed| dir.starts_with(needed)) {
+            // Without its mark it only stays when all is unloaded.
+            let _stays = self.kernel.bpffs(Bpffs::Mark(needed, successor));
+        }
+        Ok(removed.len())
+    }
+}
+
+impl<K: Kernel> Drop for Predecessor<'_, K> {
+    fn drop(&mut self) {
+        for (file, aside) in &self.aside {
+            // Somebody else may have taken the name; `unload` finds the pin under the other one, too.
+            let _taken = self.kernel.bpffs(Bpffs::Rename(aside, file));
+        }
+        for dir in &self.dirs {
+            let _stays = self.kernel.bpffs(Bpffs::Mark(dir, self.load_time));
         }
     }
 }

@@ -28,6 +28,9 @@ pub(crate) struct Attached {
     /// Pins that were made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pins: Vec<String>,
+    /// What the kernel refused and went without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 /// The line that says that it is no longer.
@@ -96,7 +99,7 @@ pub(crate) fn attached(
     loaded: &Loaded,
 ) -> Result<Attached, Failure> {
     let failed = |error: LoadError| Failure::object(object, error);
-    let LoadedObject { maps, programs, slots, pins } = &loaded.object;
+    let LoadedObject { maps, programs, slots, pins, notes } = &loaded.object;
     let map_fd = maps.iter().map(|map| map_row(kernel, map, &loaded.spec));
     let map_fd = map_fd.collect::<Result<_, _>>().map_err(failed)?;
     let prog_fd = programs.iter().map(|program| prog_row(kernel, program));
@@ -122,6 +125,7 @@ pub(crate) fn attached(
         prog_fd,
         tail_calls: tail_calls.collect(),
         pins: pins.collect(),
+        notes: notes.iter().map(ToString::to_string).collect(),
     })
 }
 
@@ -183,6 +187,9 @@ pub(crate) fn show(
         }
     }
     slots(out, loaded)?;
+    if verbose {
+        report.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+    }
     let NamedId { name, id } = &report.program;
     writeln!(out, "{name} (id {id}) is attached to {} in {} mode", report.interface, report.mode)
 }

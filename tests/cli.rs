@@ -175,7 +175,7 @@ fn a_refusal_of_the_verifier_shows_its_log_with_the_line_of_c() {
 fn verify_reports_each_map_and_program_in_json() {
     in_sandbox(|_| {
         let mut row = verified(&run(&["verify", "--json", &object("tail_kern")]), 0);
-        assert_eq!(fields(&row), BTreeSet::from(["error", "maps", "object", "ok", "programs"]));
+        assert_eq!(fields(&row), BTreeSet::from(["error", "maps", "notes", "object", "ok", "programs"]));
         assert_eq!((&row["object"], &row["ok"]), (&json!(object("tail_kern")), &json!(true)));
 
         let table = |name: &str| {
@@ -200,6 +200,31 @@ fn verify_reports_each_map_and_program_in_json() {
                               "log": null});
             assert_eq!(*program, rest);
         }
+    });
+}
+
+#[test]
+fn types_that_the_kernel_refuses_are_said() {
+    let bytes = fs::read(object("data")).unwrap();
+    // A name that is no word of C.
+    let name = bytes.windows(5).position(|window| window == b"\0u32\0").unwrap();
+    let damaged = Unnamed::new(&with(&bytes, name + 2, b'-'));
+    in_sandbox(|sandbox| {
+        let row = verified(&run(&["verify", "--json", &damaged.path()]), 0);
+        let notes = row["notes"].as_array().unwrap();
+        let note = notes[0].as_str().unwrap();
+        let expected = "loaded without types and source lines: BPF_BTF_LOAD failed: EINVAL: ";
+        assert!(notes.len() == 1 && note.starts_with(expected) && note.contains("u-2"), "{row}");
+
+        let noted = format!("note: {note}\n");
+        assert!(run(&["verify", &damaged.path()]).done().contains(&noted));
+        let main_job = |more: &str| in_near(sandbox, &[&damaged.path(), "v0", "--for", "1ms", more]);
+        assert!(main_job("-v").done().contains(&noted));
+        assert_eq!(main_job("--json").json()[0]["notes"], row["notes"]);
+        assert!(!main_job("--trace").done().contains("note"));
+
+        let whole = verified(&run(&["verify", "--json", &object("data")]), 0);
+        assert_eq!(whole["notes"], json!([]));
     });
 }
 
@@ -242,6 +267,14 @@ fn verify_tells_refusals_apart_and_goes_on_after_them() {
         let row =
             verified(&run(&["verify", "--json", "--type", "filter=socket_filter", &object("unknown")]), 0);
         assert_eq!(row["programs"][0]["type"], "socket_filter");
+        // What a map of maps does not say costs the map and the program that refers to it.
+        let row = verified(&run(&["verify", "--json", &object("inner_maps-none")]), 1);
+        let ok = |place: &str| row[place].as_array().unwrap().iter().map(|row| row["ok"] == true).collect();
+        let (maps, programs): (Vec<bool>, Vec<bool>) = (ok("maps"), ok("programs"));
+        assert_eq!((maps, programs), (vec![false, true, true], vec![true, false]), "{row}");
+        let refused = attach(sandbox, "inner_maps-none", &["--prog", "drop_all", "--for", "1ms"]);
+        refused.failed(1, &["map \"outer\" (array_of_maps) does not say what its inner maps look like"]);
+
         let row = verified(&run(&["verify", "--json", "--prog", "xdp_second", &object("several")]), 0);
         let names: Vec<&Value> = row["programs"].as_array().unwrap().iter().map(|row| &row["name"]).collect();
         assert_eq!(names, ["xdp_second"]);

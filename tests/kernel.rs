@@ -10,19 +10,14 @@ use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use rxdp_loader::sys::{Handle, Kernel, Linux, host};
-use rxdp_netlink::{XdpMode, blocking};
+use rxdp_loader::sys::{Kernel, Linux, Named, host};
 use rxdp_sandbox::{End, Sandbox, packets};
 use serde_json::{Value, json};
 
-use common::held::{
-    Held, NOTHING, Staying, attach, detached, generic, in_near, main_job, native, number, on_v0, start,
-    status,
-};
+use common::held::{Held, NOTHING, attach, detached, in_near, main_job, native, on_v0, start, status};
 use common::wire::Wire;
 use common::witness::{Witness, printing_alone};
 use common::{Running, TOO_LONG, fields, in_sandbox, object, run, rxdp_load};
@@ -236,117 +231,10 @@ fn a_rewritten_packet_arrives_at_its_new_port() {
 }
 
 #[test]
-fn an_occupied_interface_is_refused_and_the_owner_named() {
-    in_sandbox(|sandbox| {
-        let owner = Held::start(sandbox, "tail_kern", &[]);
-        let id = owner.program("xdp_prog");
-        let (program, cure) = (format!("program \"xdp_prog\" (id {id}"), format!("--replace={id}"));
-        attach(sandbox, "drop_all", &[]).failed(3, &["v0", "already", &program, &cure]);
-        attach(sandbox, "drop_all", &["--mode", "generic"]).failed(3, &["native and generic", &program]);
-        assert_eq!(on_v0(sandbox), native(id));
-        assert_eq!(owner.slot("jmp_table1", 78), owner.program("xdp_tail_call_1"));
-        owner.stop();
-        assert_eq!(on_v0(sandbox), NOTHING);
-    });
-}
-
-#[test]
-fn replace_takes_the_place_and_its_former_holder_leaves_it_alone() {
-    in_sandbox(|sandbox| {
-        for named in [false, true] {
-            let first = Held::start(sandbox, "tail_kern", &[]);
-            let replace = format!("--replace={}", first.program("xdp_prog"));
-            let second = Held::start(sandbox, "drop_all", &[if named { &replace } else { "--replace" }]);
-            let id = second.program("xdp_drop_all");
-            assert_eq!(on_v0(sandbox), native(id), "{replace}");
-
-            first.stop_replaced();
-            assert_eq!(on_v0(sandbox), native(id), "{replace}");
-            second.end(Signal::SIGINT).done();
-            assert_eq!(on_v0(sandbox), NOTHING, "{replace}: what was replaced does not come back");
-        }
-    });
-}
-
-#[test]
-fn replace_of_another_program_than_expected_changes_nothing() {
-    in_sandbox(|sandbox| {
-        let owner = Held::start(sandbox, "tail_kern", &[]);
-        let (id, other) = (owner.program("xdp_prog"), owner.program("xdp_tail_call_1"));
-        let words = [format!("program \"xdp_prog\" (id {id}"), other.to_string()];
-        let refused = attach(sandbox, "drop_all", &[&format!("--replace={other}")]);
-        refused.failed(3, &words.each_ref().map(String::as_str));
-        assert_eq!(on_v0(sandbox), native(id));
-
-        owner.stop();
-        let refused = attach(sandbox, "drop_all", &[&format!("--replace={id}")]);
-        refused.failed(3, &["v0", &id.to_string()]);
-        assert_eq!(on_v0(sandbox), NOTHING);
-    });
-}
-
-#[test]
 fn the_first_program_is_the_entry_also_where_the_user_puts_it_into_a_slot() {
     in_sandbox(|sandbox| {
         let held = Held::start(sandbox, "tail_kern", &["--tail-call", "0:78=0", "--no-infer"]);
         assert_eq!(held.attached["program"]["name"], "xdp_prog");
-    });
-}
-
-#[test]
-fn replace_with_nothing_there_attaches() {
-    in_sandbox(|sandbox| {
-        let held = Held::start(sandbox, "drop_all", &["--replace"]);
-        assert_eq!(on_v0(sandbox), native(held.program("xdp_drop_all")));
-    });
-}
-
-#[test]
-fn replacing_leaves_no_gap_for_a_packet() {
-    const SWAPS: usize = 5;
-    in_sandbox(|sandbox| {
-        let wire = Wire::new(sandbox);
-        let mut held = Held::start(sandbox, "drop_all", &[]);
-        let sent = wire.flood(b"while", |sent| {
-            for _ in 0..SWAPS {
-                let before = sent.load(Ordering::Relaxed);
-                let next = Held::start(sandbox, "drop_all", &["--replace"]);
-                assert!(sent.load(Ordering::Relaxed) > before, "nothing was sent during a swap");
-                std::mem::replace(&mut held, next).stop_replaced();
-            }
-        });
-        held.stop();
-        wire.send(b"after");
-        assert_eq!(wire.next(), b"after", "of {sent} packets one got through");
-    });
-}
-
-#[test]
-fn a_program_of_others_is_not_removed_when_we_stop() {
-    in_sandbox(|sandbox| {
-        let held = Staying::start(sandbox, "tail_kern");
-        let (v0, ours) = (sandbox.ifindex(End::Near), on_v0(sandbox)[0].1);
-        // Any other XDP program will do, such as the one behind the tail call.
-        let other = number(&status(sandbox)[0]["tail_tables"][0]["slots"][0]["program_id"]);
-        let (old, new) = (Linux.prog_by_id(ours).unwrap(), Linux.prog_by_id(other).unwrap());
-        sandbox.near(|| {
-            let netlink = blocking::Handle::connect().unwrap();
-            netlink.replace(v0, new.as_fd(), old.as_fd(), XdpMode::Native).unwrap();
-        });
-        let ended = held.end();
-        let words = format!("left v0 alone: somebody else attached program \"xdp_tail_call_1\" (id {other}");
-        assert!(ended.done().contains(&words), "{ended:?}");
-        assert_eq!(on_v0(sandbox), native(other));
-    });
-}
-
-#[test]
-fn a_program_that_others_took_off_is_no_error_when_we_stop() {
-    in_sandbox(|sandbox| {
-        let held = Staying::start(sandbox, "tail_kern");
-        in_near(sandbox, &["unload", "v0"]).done();
-        let ended = held.end();
-        assert!(ended.done().contains("left v0 alone: somebody else detached our program"), "{ended:?}");
     });
 }
 
@@ -369,20 +257,6 @@ fn modes_have_their_spellings_and_status_shows_them() {
             held.stop();
             assert_eq!(on_v0(sandbox), NOTHING, "{asked}");
         }
-    });
-}
-
-#[test]
-fn a_replaced_program_is_replaced_in_its_own_mode() {
-    in_sandbox(|sandbox| {
-        let first = Held::start(sandbox, "tail_kern", &["--mode", "generic"]);
-        attach(sandbox, "drop_all", &["--replace", "--mode", "native"])
-            .failed(3, &["in generic mode", "--mode"]);
-        let second = Held::start(sandbox, "drop_all", &["--replace"]);
-        assert_eq!(second.attached["mode"], "generic");
-        assert_eq!(on_v0(sandbox), generic(second.program("xdp_drop_all")));
-        first.stop_replaced();
-        assert_eq!(on_v0(sandbox).len(), 1);
     });
 }
 
@@ -444,25 +318,6 @@ fn the_given_entry_program_is_attached() {
             assert_eq!(held.attached["program"]["name"], program, "{name} {given}");
             held.stop();
         }
-    });
-}
-
-#[test]
-fn a_failed_attach_leaves_the_interface_as_it_was() {
-    in_sandbox(|sandbox| {
-        sandbox.set_mtu("v1", 9000).unwrap();
-        let too_large = ["packets can be too large", "Peer MTU is too large", "xdp.frags"];
-        attach(sandbox, "drop_all", &[]).failed(3, &too_large);
-        attach(sandbox, "drop_all", &["--mode", "native"]).failed(3, &too_large);
-        assert_eq!(on_v0(sandbox), NOTHING);
-
-        let held = Held::start(sandbox, "frags", &[]);
-        let ours = native(held.program("xdp_frags"));
-        attach(sandbox, "drop_all", &["--replace"]).failed(3, &too_large);
-        assert_eq!(on_v0(sandbox), ours);
-        attach(sandbox, "drop_all", &[]).failed(3, &["already"]);
-        attach(sandbox, "refused", &["--replace"]).failed(3, &["offset is outside of the packet"]);
-        assert_eq!(on_v0(sandbox), ours);
     });
 }
 
@@ -560,7 +415,7 @@ fn packet(protocol: u8) -> Vec<u8> {
 /// A value of a per-CPU array of 64-bit numbers.
 fn sum_of_cpus(map: &OwnedFd, key: u32) -> u64 {
     let size = usize::try_from(host::possible_cpus()).unwrap().checked_mul(8).unwrap();
-    let map = Handle { name: "rxcnt", fd: map.as_fd() };
+    let map = Named { name: "rxcnt", fd: map.as_fd() };
     let values = Linux.map_lookup(map, &key.to_ne_bytes(), size).unwrap();
     values.chunks_exact(8).map(|value| u64::from_ne_bytes(value.try_into().unwrap())).sum()
 }

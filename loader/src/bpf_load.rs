@@ -105,7 +105,7 @@ impl BpfFile {
         let missing = |what: &str, at| LoadError::NotInPlan { what: format!("{what}[{at}]") };
         let map = self.map_fd.get(map_fd_id).ok_or_else(|| missing("map_fd", map_fd_id))?;
         let program = self.prog_fd.get(prog_fd_id).ok_or_else(|| missing("prog_fd", prog_fd_id))?;
-        let id = slot::fill(&Linux, map.handle(), key, Content::Program(program.handle()))?;
+        let id = slot::fill(&Linux, map.named(), key, Content::Program(program.named()))?;
         let unknown = || missing("id of prog_fd", prog_fd_id);
         id.ok_or_else(unknown)
     }

@@ -127,6 +127,26 @@ impl<'d> Reader<'d> {
         self.u32(what).map(signed)
     }
 
+    /// Reads eight bytes as a number.
+    ///
+    /// # Errors
+    /// [`Truncated`] if fewer are left.
+    pub fn u64(&mut self, what: &'static str) -> Result<u64, Truncated> {
+        let raw = self.array(what)?;
+        Ok(match self.endian {
+            Endian::Little => u64::from_le_bytes(raw),
+            Endian::Big => u64::from_be_bytes(raw),
+        })
+    }
+
+    /// Reads eight bytes as a signed number.
+    ///
+    /// # Errors
+    /// [`Truncated`] if fewer are left.
+    pub fn i64(&mut self, what: &'static str) -> Result<i64, Truncated> {
+        self.u64(what).map(|n| i64::from_ne_bytes(n.to_ne_bytes()))
+    }
+
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Truncated> {
         self.bytes(N, what)?.try_into().map_err(|_wrong_length| self.truncated(what, N))
     }

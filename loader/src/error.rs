@@ -6,6 +6,7 @@ use crate::load::LoadError;
 use crate::spec::SpecError;
 use crate::sys::Errno;
 use crate::sys::tracefs::TraceError;
+use crate::uapi::MapType;
 
 /// Why an object file could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,14 @@ pub enum Error {
         expected: usize,
         /// **Bytes** that were given.
         given: usize,
+    },
+    /// An inner map for a map that holds none.
+    #[error("map {map:?} ({ty}) has no inner maps; those of type array_of_maps and hash_of_maps have")]
+    HoldsNoMaps {
+        /// The map.
+        map: String,
+        /// Its type.
+        ty: MapType,
     },
     /// Trace output cannot be shown.
     #[error(transparent)]

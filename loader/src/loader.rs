@@ -11,7 +11,7 @@ use crate::load::{self, CodeTypes, Given, LoadError, LoadedObject, LogPolicy};
 use crate::object::Object;
 use crate::plan::{self, Options};
 use crate::spec::MapSpec;
-use crate::sys::{Handle, Kernel, Linux, MapInfo, host};
+use crate::sys::{Kernel, Linux, MapInfo, Named, host};
 use crate::uapi::ProgType;
 
 /// Brings objects into a kernel; one loader can load many.
@@ -67,7 +67,7 @@ impl<K: Kernel> Loader<K> {
     /// # Errors
     /// [`Error::Load`]: what failed, where and why. Nothing stays behind.
     pub fn load(&self, object: Object) -> Result<LoadedObject, Error> {
-        let Object { mut spec, types, reused, slots } = object;
+        let Object { mut spec, types, reused, inner, slots } = object;
         for (id, fd) in &reused {
             let Some(map) = spec.maps.get_mut(id.index()) else {
                 continue;
@@ -82,15 +82,16 @@ impl<K: Kernel> Loader<K> {
             slots,
             default_type: self.default_type,
             reused: reused.keys().copied().collect(),
+            inner_given: inner.keys().copied().collect(),
             ..Options::default()
         };
         let plan = plan::plan(&linked, &self.machine, &options).map_err(LoadError::from)?;
-        let given = Given { maps: reused, log: self.log };
+        let given = Given { maps: reused, inner, log: self.log };
         Ok(load::execute(&plan, &self.kernel, given)?)
     }
 
     fn info(&self, map: &MapSpec, fd: &impl AsFd) -> Result<MapInfo, LoadError> {
-        let handle = Handle { name: &map.name, fd: fd.as_fd() };
+        let handle = Named { name: &map.name, fd: fd.as_fd() };
         self.kernel.map_info(handle).map_err(|errno| LoadError::Info {
             what: format!("the open map to be used for map {:?}", map.name),
             command: "BPF_OBJ_GET_INFO_BY_FD",

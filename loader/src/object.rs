@@ -12,7 +12,7 @@ use crate::btf::{Btf, Kind, SecVar};
 use crate::bytes::to_usize;
 use crate::error::Error;
 use crate::plan::{FillSlot, SlotSource, SlotValue};
-use crate::spec::{Dialects, MapId, MapOrigin, MapSpec, ObjectSpec, ProgId, ProgramSpec};
+use crate::spec::{Dialects, Inner, MapId, MapOrigin, MapSpec, ObjectSpec, Pinning, ProgId, ProgramSpec};
 use crate::uapi::{MapType, ProgType};
 
 /// An object file that is read and not loaded yet.
@@ -24,6 +24,7 @@ pub struct Object {
     pub(crate) spec: ObjectSpec,
     pub(crate) types: BTreeMap<ProgId, ProgType>,
     pub(crate) reused: BTreeMap<MapId, OwnedFd>,
+    pub(crate) inner: BTreeMap<MapId, OwnedFd>,
     pub(crate) slots: Vec<FillSlot>,
 }
 
@@ -166,6 +167,36 @@ impl Object {
         Ok(())
     }
 
+    /// Lets the inner maps of a map of maps look like another map of the object, whatever the object says.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map), and [`Error::HoldsNoMaps`] if it is no map of maps.
+    pub fn set_inner_map(&mut self, map: &str, like: &str) -> Result<(), Error> {
+        let id = self.map_of_maps(map)?;
+        let like = self.map(like)?;
+        // An example is created and thrown away: what the other map holds and where it is pinned is not its own.
+        let unlike = MapSpec { slots: Vec::new(), data: None, pinning: Pinning::None, ..like.clone() };
+        let template = MapSpec { name: format!("{map}.inner"), frozen: false, ..unlike };
+        if let Some(map) = self.spec.maps.get_mut(id.index()) {
+            map.inner = Some(Inner::Template(Box::new(template)));
+        }
+        self.inner.remove(&id);
+        Ok(())
+    }
+
+    /// Lets the inner maps of a map of maps look like an open map, whatever the object says. Only its properties are
+    /// taken; it becomes no part of the object.
+    ///
+    /// Source: libbpf `bpf_map__set_inner_map_fd`.
+    ///
+    /// # Errors
+    /// As [`set_inner_map`](Self::set_inner_map).
+    pub fn set_inner_map_fd(&mut self, map: &str, fd: OwnedFd) -> Result<(), Error> {
+        let id = self.map_of_maps(map)?;
+        self.inner.insert(id, fd);
+        Ok(())
+    }
+
     /// What a global variable holds when the object is loaded, in this machine's byte order.
     ///
     /// # Errors
@@ -254,6 +285,14 @@ impl Object {
         by_name.or_else(|| self.section_map(name)).ok_or_else(|| self.no_map(name))
     }
 
+    fn map_of_maps(&self, name: &str) -> Result<MapId, Error> {
+        let ty = self.map(name)?.ty;
+        match ty {
+            MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS => self.map_id(name),
+            _ => Err(Error::HoldsNoMaps { map: name.to_string(), ty }),
+        }
+    }
+
     fn program_id(&self, name: &str) -> Result<ProgId, Error> {
         let found = self.spec.programs.iter().position(|program| program.name == name);
         found.map(ProgId::new).ok_or_else(|| self.no_program(name))
@@ -288,7 +327,13 @@ impl Object {
 impl From<ObjectSpec> for Object {
     /// An object that was read by hand, stage by stage.
     fn from(spec: ObjectSpec) -> Self {
-        Self { spec, types: BTreeMap::new(), reused: BTreeMap::new(), slots: Vec::new() }
+        Self {
+            spec,
+            types: BTreeMap::new(),
+            reused: BTreeMap::new(),
+            inner: BTreeMap::new(),
+            slots: Vec::new(),
+        }
     }
 }
 

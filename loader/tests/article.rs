@@ -1,13 +1,6 @@
 //! The tail-call article's user program, line by line, through `load_bpf_file`, with its asserts.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
 
 mod common;
 
@@ -40,12 +33,12 @@ fn jmp_table_add_prog(bpf: &BpfFile, map_fd_id: usize, key: u32, prog_fd_id: usi
     assert_ne!(tail_fd.fd.as_raw_fd(), 0, "invalid program - not loaded ?");
 
     let key = key.to_ne_bytes();
-    let (map, value) = (jmp_fd.handle(), MapValue::Handle(tail_fd.handle()));
+    let (map, value) = (jmp_fd.named(), MapValue::Named(tail_fd.named()));
     let err = Linux.map_update(&MapUpdate { map, key: &key, value, flags: UpdateFlags::empty() });
     assert_eq!(err, Ok(()), "could not update element");
 
-    let info = Linux.prog_info(tail_fd.handle()).unwrap();
-    let value = Linux.map_lookup(jmp_fd.handle(), &key, 4).unwrap();
+    let info = Linux.prog_info(tail_fd.named()).unwrap();
+    let value = Linux.map_lookup(jmp_fd.named(), &key, 4).unwrap();
     assert_eq!(u32::from_ne_bytes(value.try_into().unwrap()), info.id);
 }
 
@@ -105,9 +98,9 @@ fn a_slot_can_be_filled_in_one_call() {
     let bpf = load_bpf_file(path_of("tail_kern-xdp1.o")).unwrap();
     let id = bpf.jmp_table_add_prog(0, 78, 1).unwrap();
     assert_eq!(id, bpf.prog_fd[1].info(&Linux).unwrap().id);
-    assert_eq!(Linux.slot_id(bpf.map_fd[0].handle(), 78), Ok(id));
-    assert_eq!(Linux.slot_id(bpf.map_fd[0].handle(), 77), Err(Errno::ENOENT));
-    assert_eq!(Linux.slot_id(bpf.map_fd[1].handle(), 78), Err(Errno::ENOENT));
+    assert_eq!(Linux.slot_id(bpf.map_fd[0].named(), 78), Ok(id));
+    assert_eq!(Linux.slot_id(bpf.map_fd[0].named(), 77), Err(Errno::ENOENT));
+    assert_eq!(Linux.slot_id(bpf.map_fd[1].named(), 78), Err(Errno::ENOENT));
 
     let missing = |result: Result<u32, LoadError>| result.unwrap_err().to_string();
     assert_eq!(missing(bpf.jmp_table_add_prog(9, 78, 1)), "map_fd[9] is needed, but was not loaded");
@@ -144,7 +137,7 @@ fn the_fix_up_may_give_a_map_that_is_there() {
     }
     let mut own = Some(jump_table(100));
     let id = |fd: &OwnedFd| {
-        let handle = rxdp_loader::sys::Handle { name: "own", fd: std::os::fd::AsFd::as_fd(fd) };
+        let handle = rxdp_loader::sys::Named { name: "own", fd: std::os::fd::AsFd::as_fd(fd) };
         Linux.map_info(handle).unwrap().id
     };
     let own_id = id(own.as_ref().unwrap());

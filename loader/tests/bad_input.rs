@@ -1,60 +1,14 @@
 //! Objects that are damaged in one place: each is refused with one clear line that says where.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 mod common;
 
+use common::fields::{
+    R_INFO, REL, SH_OFFSET, SH_SIZE, SH_TYPE, SHT_NOBITS, ST_NAME, ST_SIZE, ST_VALUE, number, section, symbol,
+};
 use common::{bytes_of, read};
-use rxdp_loader::elf;
-
-/// Where the fields of the file's tables stand, in **bytes**. Source: `Elf64_Ehdr`, `Elf64_Shdr`, `Elf64_Sym`, `Elf64_Rel`.
-struct Fields {
-    sections: usize,
-    symbols: usize,
-}
-
-const SECTION: usize = 64;
-const SH_TYPE: usize = 4;
-const SH_OFFSET: usize = 24;
-const SH_SIZE: usize = 32;
-const SYMBOL: usize = 24;
-const ST_NAME: usize = 0;
-const ST_VALUE: usize = 8;
-const ST_SIZE: usize = 16;
-const REL: usize = 16;
-const R_INFO: usize = 8;
-const SHT_SYMTAB: u32 = 2;
-const SHT_NOBITS: u32 = 8;
-
-fn number(bytes: &[u8], at: usize) -> usize {
-    usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap()
-}
-
-fn fields(bytes: &[u8]) -> Fields {
-    let sections = number(bytes, 0x28);
-    let ty = |at: usize| u32::from_le_bytes(bytes[at + SH_TYPE..at + SH_TYPE + 4].try_into().unwrap());
-    let symtab = (0..).map(|n| sections + n * SECTION).find(|at| ty(*at) == SHT_SYMTAB).unwrap();
-    Fields { sections, symbols: number(bytes, symtab + SH_OFFSET) }
-}
-
-/// The header of the section of this name.
-fn section(bytes: &[u8], name: &str) -> usize {
-    let idx = elf::parse(bytes).unwrap().section_named(name).unwrap().idx;
-    fields(bytes).sections + usize::try_from(idx.0).unwrap() * SECTION
-}
-
-/// The entry of the symbol of this name.
-fn symbol(bytes: &[u8], name: &str) -> usize {
-    let idx = elf::parse(bytes).unwrap().symbols.iter().find(|s| s.name == name).unwrap().idx;
-    fields(bytes).symbols + usize::try_from(idx.0).unwrap() * SYMBOL
-}
 
 /// The first relocation against the code of `xdp/0`.
 fn relocation(bytes: &[u8]) -> usize {

@@ -229,9 +229,9 @@ impl Step {
                     .map_err(|why| why.to_string())
             }
             Fill(name, key, what) => {
-                let program = loaded.program(what).map(|program| program.handle());
-                let handle = program.or_else(|| Some(loaded.map(what)?.handle())).ok_or("no such name")?;
-                let (map, value) = (map(loaded, name)?.handle(), MapValue::Handle(handle));
+                let program = loaded.program(what).map(|program| program.named());
+                let handle = program.or_else(|| Some(loaded.map(what)?.named())).ok_or("no such name")?;
+                let (map, value) = (map(loaded, name)?.named(), MapValue::Named(handle));
                 let request = MapUpdate { map, key: &key.to_ne_bytes(), value, flags: UpdateFlags::empty() };
                 Linux.map_update(&request).map_err(|errno| errno.to_string())
             }

@@ -1,15 +1,9 @@
 //! What a load leaves open: with any call failing nothing, else the maps and programs it returns.
 //!
 //! Descriptors are counted for the whole process, so this file has one test.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 mod common;
 

@@ -384,7 +384,7 @@ fn values_of_cpus_stand_at_multiples_of_8_bytes() {
         (1..=host::possible_cpus()).map(|cpu| [u8::try_from(cpu).unwrap(); 5]).collect();
     entries.update_per_cpu(&[0; 4], &values, UpdateFlags::empty()).unwrap();
     assert_eq!(entries.lookup_per_cpu(&[0; 4]).unwrap().unwrap(), values);
-    let raw = Linux.map_lookup(map.handle(), &[0; 4], values.len().checked_mul(8).unwrap()).unwrap();
+    let raw = Linux.map_lookup(map.named(), &[0; 4], values.len().checked_mul(8).unwrap()).unwrap();
     let raw: Vec<&[u8]> = raw.chunks(8).map(|place| &place[..5]).collect();
     assert_eq!(raw, values, "as the kernel hands them out");
 }

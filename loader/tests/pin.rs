@@ -1,11 +1,5 @@
 //! Pins: maps that are shared by name, directories of pins, and that a failed load leaves none.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking, in helpers too"
-)]
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,7 +76,7 @@ fn a_map_is_pinned_by_its_name_and_used_again_with_what_it_holds() {
         assert!(!hits.shared.as_ref().unwrap().reused);
         let (key, value) = (0u32.to_ne_bytes(), 7u64.to_ne_bytes());
         let update = MapUpdate {
-            map: hits.handle(),
+            map: hits.named(),
             key: &key,
             value: MapValue::Bytes(&value),
             flags: UpdateFlags::empty(),
@@ -95,7 +89,7 @@ fn a_map_is_pinned_by_its_name_and_used_again_with_what_it_holds() {
         let hits = second.map("hits").unwrap();
         assert!(hits.shared.as_ref().unwrap().reused);
         assert_eq!(hits.info(&Linux).unwrap().id, id);
-        assert_eq!(Linux.map_lookup(hits.handle(), &key, 8).unwrap(), value);
+        assert_eq!(Linux.map_lookup(hits.named(), &key, 8).unwrap(), value);
     });
 }
 
@@ -168,7 +162,7 @@ fn a_program_in_the_place_of_a_map_is_called_one() {
     };
     sandbox.near(|| {
         let other = load(&linked("drop_all.o"), &Linux, &by_name()).unwrap();
-        Linux.obj_pin(other.programs[0].handle(), Path::new(HITS)).unwrap();
+        Linux.obj_pin(other.programs[0].named(), Path::new(HITS)).unwrap();
         let error = load(&linked("pinned-64.o"), &Linux, &by_name()).unwrap_err();
         assert!(error.to_string().contains("it is a program"), "{error}");
     });

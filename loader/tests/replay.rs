@@ -1,13 +1,6 @@
 //! Recordings of kernel calls: made on the running kernel, played without one, and with any call failing.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
 
 mod common;
 
@@ -120,7 +113,7 @@ fn a_changed_byte_of_the_object_shows_as_a_difference() {
     let mut played = 0;
     for name in ["xdp/0", "xdp/1", "maps", "license", ".rodata.str1.1"] {
         let section = file.section_named(name).unwrap();
-        let start = bytes.windows(section.data.len()).position(|window| window == section.data).unwrap();
+        let start = bytes.windows(section.data.len()).position(|window| *window == *section.data).unwrap();
         // The sixth word of a definition says which inner maps it has; jump tables have none.
         let means_something = |at: &usize| name != "maps" || (at - start) % 28 / 4 != 5;
         for at in (start..start + section.data.len()).filter(means_something) {
@@ -157,7 +150,8 @@ fn fate(call: &Call, errno: Errno) -> Fate {
     let (command, name) = (words.next().unwrap(), words.next().unwrap().to_string());
     let typed = call.request.contains(" key_type=");
     match command {
-        "BTF_LOAD" => Fate::Without,
+        "BTF_LOAD" if errno == Errno::EPERM => Fate::Without,
+        "BTF_LOAD" => Fate::Again(&[]),
         "MAP_CREATE" if typed => Fate::Again(&[" key_type=", " value_type="]),
         "PROG_LOAD" => Fate::Again(&[]),
         // Before Linux 4.13, which knows no ids, slots cannot be read back.
@@ -217,7 +211,7 @@ fn goes_on_without(case: &str, failed: &Call, rest: &[Call], loaded: &LoadedObje
         assert!(rest.is_empty(), "{case}: {rest:?}");
         return;
     }
-    assert!(!rest.is_empty(), "{case}");
+    assert!(!rest.is_empty() && loaded.notes.len() == 1, "{case}: {:?}", loaded.notes);
     for call in rest {
         for typed in [" key_type=", " value_type=", " funcs=", " lines="] {
             assert!(!call.request.contains(typed), "{case}: {}", call.request);
@@ -225,11 +219,11 @@ fn goes_on_without(case: &str, failed: &Call, rest: &[Call], loaded: &LoadedObje
     }
 }
 
-/// The same words, without some, and for a program with the wish for a log.
+/// The same words, without some, and for types and programs with the wish for a log.
 fn asked_again(case: &str, before: &str, again: &str, dropped: &[&str]) {
     let is_kept = |word: &&str| !dropped.iter().any(|dropped| word.starts_with(dropped.trim_start()));
     let mut expected: Vec<&str> = before.split(' ').filter(is_kept).collect();
-    if before.starts_with("PROG_LOAD") {
+    if before.starts_with("PROG_LOAD") || before.starts_with("BTF_LOAD") {
         expected.push("log=1:65536");
     }
     assert_eq!(again, expected.join(" "), "{case}");
@@ -345,7 +339,7 @@ fn a_slot_that_holds_something_else_is_an_error() {
 fn every_call_belongs_to_a_step() {
     for name in common::all() {
         let object = linked(&name);
-        let Ok(mut plan) = plan(&object) else {
+        let Some(mut plan) = plan(&object).ok().filter(|plan| plan.refused_maps.is_empty()) else {
             continue;
         };
         plan.refused.clear();

@@ -1,15 +1,8 @@
 //! Goldens: what the stages above the kernel line make of the committed objects, as text.
 //!
 //! `UPDATE_EXPECT=1 cargo test -p rxdp-loader --test stages` rewrites them.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
 
 mod common;
 

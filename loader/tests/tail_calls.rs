@@ -1,13 +1,6 @@
 //! What is concluded from tail calls: one reading is taken, two are not, and nothing is guessed.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
 
 mod common;
 

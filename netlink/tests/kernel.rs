@@ -2,13 +2,7 @@
 //!
 //! Need root; skip aloud without, and fail instead where `RXDP_REQUIRE_KERNEL=1`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking, in its helpers too"
-)]
+#![cfg(test)]
 
 mod common;
 

@@ -2,14 +2,16 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rxdp_loader::sys::{Kernel, Linux, host};
 use rxdp_netlink::{AttachedProgram, Attachment, Detached, Handle, Link, NetlinkError, XdpMode, XdpState};
 
 use crate::args::Attach;
-use crate::commands::status::describe;
+use crate::commands::status::{describe, load_time};
 use crate::error::Failure;
 use crate::job::{self, Loaded};
+use crate::pins::Predecessor;
 use crate::record::Recording;
 use crate::report::{self, DetachedEvent};
 use crate::stay::{self, Signals, Tracing};
@@ -40,8 +42,17 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
         recording.name_interface(link.ifindex, &link.name);
     }
     let mut tracing = if args.trace { Some(Tracing::start()?) } else { None };
+    let mut job = Job {
+        args,
+        kernel,
+        recording,
+        object: &object,
+        netlink: &netlink,
+        link: &link,
+        replace: args.replace,
+    };
+    let predecessor = job.make_room().await?;
     let mut loaded = job::load(kernel, linked, &object, &machine, wishes)?;
-    let job = Job { args, kernel, recording, object: &object, netlink: &netlink, link: &link };
     let attachment = match job.go_live(&loaded).await {
         Ok(attachment) => attachment,
         Err(failure) => {
@@ -49,9 +60,9 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
             return Err(failure);
         }
     };
-    if args.pin.is_some() {
+    if let Some(dir) = &args.pin {
         attachment.leave();
-        return Ok(());
+        return job.take_over(predecessor, &loaded, dir);
     }
     let reason = tokio::select! {
         signal = signals.next() => signal,
@@ -71,10 +82,52 @@ struct Job<'a, K> {
     object: &'a str,
     netlink: &'a Handle,
     link: &'a Link,
+    /// What `--replace` says, and with `--pin` the program that it was found to mean.
+    replace: Option<Option<u32>>,
 }
 
-impl<K: Kernel> Job<'_, K> {
-    /// Attaches what is loaded, and says so. What fails here takes the program off again.
+/// A program whose place is to be taken.
+struct Old {
+    id: u32,
+    fd: OwnedFd,
+    mode: XdpMode,
+}
+
+impl<'a, K: Kernel> Job<'a, K> {
+    /// The pins of the program that is to be replaced give way to ours. From here on no other program is meant.
+    async fn make_room(&mut self) -> Result<Option<Predecessor<'a, K>>, Failure> {
+        let (Some(dir), Some(_)) = (&self.args.pin, self.replace) else {
+            return Ok(None);
+        };
+        let Some(old) = self.to_replace().await? else {
+            return Ok(None);
+        };
+        self.replace = Some(Some(old.id));
+        let time = load_time(self.kernel, old.id);
+        time.map(|time| Predecessor::make_room(self.kernel, time, dir)).transpose()
+    }
+
+    /// The pins of the program that was replaced go: ours hold what is attached.
+    fn take_over(
+        &self,
+        predecessor: Option<Predecessor<'_, K>>,
+        loaded: &Loaded,
+        dir: &Path,
+    ) -> Result<(), Failure> {
+        let Some(predecessor) = predecessor else {
+            return Ok(());
+        };
+        let failed = |error| Failure::object(self.object, error);
+        let ours = loaded.entry_program(self.args.object())?.info(self.kernel).map_err(failed)?;
+        let removed = predecessor.remove(ours.load_time, dir)?;
+        if removed == 0 || self.args.quiet || self.args.json {
+            return Ok(());
+        }
+        writeln!(io::stdout(), "removed the pins of the program that was replaced ({removed})")
+            .map_err(Failure::Output)
+    }
+
+    /// Attaches what is loaded, and says so. What fails here takes the program off again, or gives its place back.
     async fn go_live(&self, loaded: &Loaded) -> Result<Attachment, Failure> {
         let failed = |error| Failure::object(self.object, error);
         if let Some(program) = loaded.object.program_by_id(loaded.entry) {
@@ -84,13 +137,30 @@ impl<K: Kernel> Job<'_, K> {
                 loaded.object.mark_pins(self.kernel, born).map_err(failed)?;
             }
         }
-        let attachment = self.attach(loaded).await?;
+        let (attachment, old) = self.attach(loaded).await?;
         if let Some(fd) = attachment.program() {
             let name = loaded.object.program_by_id(loaded.entry).map_or("?", |program| &program.name);
             self.name_program(fd, name);
         }
-        self.announce(&attachment, loaded)?;
-        Ok(attachment)
+        match (self.announce(&attachment, loaded), old) {
+            (Ok(()), _) => Ok(attachment),
+            (Err(failure), None) => Err(failure),
+            (Err(failure), Some(old)) => {
+                self.give_back(attachment, &old).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Puts the program that was replaced into its place again; if that fails, ours is taken off all the same.
+    async fn give_back(&self, attachment: Attachment, old: &Old) {
+        let Some(ours) = attachment.program() else {
+            return;
+        };
+        let back = self.netlink.replace(self.link.ifindex, old.fd.as_fd(), ours, attachment.mode()).await;
+        if back.is_ok() {
+            attachment.leave();
+        }
     }
 
     fn name_program(&self, fd: BorrowedFd<'_>, name: &str) {
@@ -99,23 +169,26 @@ impl<K: Kernel> Job<'_, K> {
         }
     }
 
-    async fn attach(&self, loaded: &Loaded) -> Result<Attachment, Failure> {
+    /// Attaches the entry program; what it replaced comes along.
+    async fn attach(&self, loaded: &Loaded) -> Result<(Attachment, Option<Old>), Failure> {
         let Self { args, netlink, link, .. } = *self;
         let program = loaded.entry_program(args.object())?.as_fd();
-        let attached = match self.to_replace().await? {
-            Some((old, mode)) => {
-                self.name_program(old.as_fd(), "replaced");
-                netlink.replace_and_hold(link.ifindex, program, old.as_fd(), mode).await
+        let old = self.to_replace().await?;
+        let attached = match &old {
+            Some(old) => {
+                self.name_program(old.fd.as_fd(), "replaced");
+                netlink.replace_and_hold(link.ifindex, program, old.fd.as_fd(), old.mode).await
             }
             None => netlink.hold(link.ifindex, program, args.mode).await,
         };
-        attached.map_err(|error| name_the_owner(self.kernel, error))
+        let attached = attached.map_err(|error| name_the_owner(self.kernel, error))?;
+        Ok((attached, old))
     }
 
-    /// The program whose place is to be taken, and its mode; `None` if there is none, so that a plain attach will do.
-    async fn to_replace(&self) -> Result<Option<(OwnedFd, XdpMode)>, Failure> {
+    /// The program whose place is to be taken; `None` if there is none, so that a plain attach will do.
+    async fn to_replace(&self) -> Result<Option<Old>, Failure> {
         let Self { args, kernel, netlink, link, .. } = *self;
-        let Some(expected) = args.replace else {
+        let Some(expected) = self.replace else {
             return Ok(None);
         };
         let state = netlink.query(link.ifindex).await?;
@@ -134,7 +207,10 @@ impl<K: Kernel> Job<'_, K> {
                 Err(Failure::ReplaceMode { interface, found: there.to_string(), mode: args.mode })
             }
             // One that has just gone leaves its place free; what is there by now is for the kernel to say.
-            (Some(there), _) => Ok(kernel.prog_by_id(there.id).ok().map(|old| (old, there.mode))),
+            (Some(there), _) => {
+                let AttachedProgram { id, mode, .. } = *there;
+                Ok(kernel.prog_by_id(id).ok().map(|fd| Old { id, fd, mode }))
+            }
         }
     }
 

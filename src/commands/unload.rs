@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Unload) -> Result<(), Failure> {
         let pins = load_time(&Linux, program.id).map(pins::made_for).unwrap_or_default();
         netlink.detach_any(link.ifindex, program.mode)?;
         writeln!(out, "took {words} off {} ({} mode)", link.name, program.mode).map_err(Failure::Output)?;
-        for path in pins.remove()? {
+        for path in pins.remove(&Linux)? {
             writeln!(out, "removed the pin {}", path.display()).map_err(Failure::Output)?;
         }
     }

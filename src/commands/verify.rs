@@ -24,6 +24,8 @@ struct ObjectRow {
     error: Option<String>,
     maps: Vec<MapRow>,
     programs: Vec<ProgramRow>,
+    /// What the kernel refused and went without.
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +118,7 @@ fn row(name: String, object: &LinkedObject, report: &Report<'_>, args: &Verify) 
         error: report.slots.first().map(ToString::to_string),
         maps: report.maps.iter().map(map_row).collect(),
         programs: report.programs.iter().map(|program| program_row(object, program, args)).collect(),
+        notes: report.notes.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -174,7 +177,7 @@ fn map_refs(object: &LinkedObject, linked: &LinkedProgram) -> Vec<(u32, String)>
 }
 
 fn show(out: &mut impl Write, row: &ObjectRow) -> io::Result<()> {
-    let ObjectRow { object, ok, error, maps, programs } = row;
+    let ObjectRow { object, ok, error, maps, programs, notes } = row;
     if let Some(error) = error {
         return writeln!(out, "{object}: {error}");
     }
@@ -187,6 +190,9 @@ fn show(out: &mut impl Write, row: &ObjectRow) -> io::Result<()> {
     let errors = errors.chain(programs.iter().filter_map(|program| program.error.as_ref()));
     for error in errors {
         writeln!(out, "  {error}")?;
+    }
+    for note in notes {
+        writeln!(out, "  note: {note}")?;
     }
     for log in programs.iter().filter_map(|program| program.log.as_ref()) {
         log.lines().try_for_each(|line| writeln!(out, "    {line}"))?;

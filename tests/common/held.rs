@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
 use nix::sys::signal::Signal;
-use rxdp_loader::sys::{Handle, Kernel, Linux};
+use rxdp_loader::sys::{Kernel, Linux, Named};
 use rxdp_sandbox::Sandbox;
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ impl Held {
     /// The program id in a slot, as the kernel tells it.
     pub(crate) fn slot(&self, table: &str, key: u32) -> u32 {
         let fd = Linux.map_by_id(self.map(table)).expect("a map");
-        Linux.slot_id(Handle { name: table, fd: fd.as_fd() }, key).expect("a full slot")
+        Linux.slot_id(Named { name: table, fd: fd.as_fd() }, key).expect("a full slot")
     }
 
     /// Every slot that it filled, as `MAP:KEY=PROGRAM`, and who gave it. The kernel has them all.

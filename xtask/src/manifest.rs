@@ -33,9 +33,13 @@ pub enum Route {
     Llc(u8),
     /// clang alone, then something is taken out of the symbol table that clang of today always writes.
     Without(Forget, u8),
+    /// As `Ship`; then zlib on every section but the names.
+    Zlib,
+    /// As `Ship`; then zstd on every section but the names.
+    Zstd,
 }
 
-use Route::{Clang, Llc, Ship, Without};
+use Route::{Clang, Llc, Ship, Without, Zlib, Zstd};
 
 const TAIL: &str = "bpf-progs/tail_kern.c";
 const XDP1_XDP2: &[&str] = &["-DSEC0=\"xdp1\"", "-DSEC1=\"xdp2\""];
@@ -72,8 +76,11 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/calls-clang14.o", "tests/fixtures/calls.c", Clang(14), &[]),
     object("tests/fixtures/callbacks.o", "tests/fixtures/callbacks.c", Ship, &[]),
     object("tests/fixtures/inner_maps.o", "tests/fixtures/inner_maps.c", Ship, &[]),
+    object("tests/fixtures/inner_maps-none.o", "tests/fixtures/inner_maps.c", Ship, &["-DNO_INNER"]),
     object("tests/fixtures/data.o", "tests/fixtures/data.c", Ship, &[]),
     object("tests/fixtures/data-clang14.o", "tests/fixtures/data.c", Clang(14), &[]),
+    object("tests/fixtures/data-zlib.o", "tests/fixtures/data.c", Zlib, &[]),
+    object("tests/fixtures/data-zstd.o", "tests/fixtures/data.c", Zstd, &[]),
     object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang(22), &["--target=bpfeb"]),
     object("tests/fixtures/frags.o", "tests/fixtures/frags.c", Ship, &[]),
     object("tests/fixtures/iproute2.o", "tests/fixtures/iproute2.c", Ship, &[]),
@@ -113,10 +120,17 @@ impl Object {
     #[must_use]
     pub fn stages(&self) -> Vec<Vec<String>> {
         match self.route {
-            Ship => {
-                vec![self.clang(22, "bpf", &["-g"]), words(&["llvm-strip-22", "-g", "-o", "-", "-"])]
-            }
+            Ship => self.ship(),
             Clang(release) | Without(_, release) => vec![self.clang(release, "bpf", &[])],
+            Zlib | Zstd => {
+                let format = if self.route == Zlib { "zlib" } else { "zstd" };
+                // Tables of symbols and of names cannot be compressed.
+                let sections = ["xdp*", ".rel*", ".data", ".rodata*", "license", ".BTF*"];
+                let compress = sections.map(|glob| format!("--compress-sections={glob}={format}"));
+                let mut stages = self.ship();
+                stages.push([words(&["llvm-objcopy-22"]), compress.to_vec(), words(&["-", "-"])].concat());
+                stages
+            }
             // The host is named: the object must not depend on who builds it.
             Llc(release) => vec![
                 self.clang(release, "x86_64-linux-gnu", &["-emit-llvm"]),
@@ -130,8 +144,12 @@ impl Object {
     pub const fn forget(&self) -> Option<Forget> {
         match self.route {
             Without(what, _) => Some(what),
-            Ship | Clang(_) | Llc(_) => None,
+            Ship | Clang(_) | Llc(_) | Zlib | Zstd => None,
         }
+    }
+
+    fn ship(&self) -> Vec<Vec<String>> {
+        vec![self.clang(22, "bpf", &["-g"]), words(&["llvm-strip-22", "-g", "-o", "-", "-"])]
     }
 
     fn clang(&self, release: u8, target: &str, flags: &[&str]) -> Vec<String> {

@@ -33,6 +33,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "llc-19", package: "llvm-19", version: "19.1.7" },
     Tool { program: "clang-22", package: "clang-22", version: "22.1.8" },
     Tool { program: "llc-22", package: "llvm-22", version: "22.1.8" },
+    Tool { program: "llvm-objcopy-22", package: "llvm-22", version: "22.1.8" },
     Tool { program: "llvm-strip-22", package: "llvm-22", version: "22.1.8" },
 ];
 

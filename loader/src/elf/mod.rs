@@ -5,9 +5,11 @@
 //!
 //! Source: the System V ABI, and for BPF's relocation types `Documentation/bpf/llvm_reloc.rst`.
 
+mod compressed;
 mod relocs;
 mod symbols;
 
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -17,6 +19,8 @@ use object::read::elf::{FileHeader, SectionHeader, SectionTable};
 
 use crate::bytes::Endian;
 
+use compressed::Budget;
+pub use compressed::MOST_DECOMPRESSED;
 pub use relocs::Reloc;
 pub use symbols::{Binding, Place, Symbol, SymbolKind};
 
@@ -28,7 +32,7 @@ pub struct SectionIdx(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SymbolIdx(pub u32);
 
-/// A BPF object file, taken apart. Everything is borrowed from the file's bytes.
+/// A BPF object file, taken apart. Everything is borrowed from the file's bytes but what had to be decompressed.
 #[derive(Clone, Debug)]
 pub struct ElfObject<'d> {
     /// Byte order of the code and data in it.
@@ -52,9 +56,9 @@ pub struct Section<'d> {
     pub executable: bool,
     /// `SHF_WRITE`: the section may be written to.
     pub writable: bool,
-    /// Its bytes; none for [`Content::Zeroes`].
-    pub data: &'d [u8],
-    /// Size in **bytes**, also where it has no bytes in the file.
+    /// Its bytes, decompressed; none for [`Content::Zeroes`] and for compressed sections that nobody reads.
+    pub data: Cow<'d, [u8]>,
+    /// Size in **bytes**, decompressed, also where it has no bytes in the file.
     pub size: u64,
     /// Relocations against this section, by offset. Read only for sections that are loaded (`SHF_ALLOC`).
     pub relocs: Vec<Reloc>,
@@ -111,11 +115,37 @@ pub enum ElfError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The section is compressed.
-    #[error("section {section:?} is compressed, which is not supported: recompile without -gz")]
+    /// The section is compressed with something else than zlib and zstd.
+    #[error(
+        "section {section:?} is compressed in a way that is not known ({ty}; zlib is 1, zstd is 2): decompress it, or compile without compression"
+    )]
+    UnknownCompression {
+        /// The section's name.
+        section: String,
+        /// `ch_type`.
+        ty: u32,
+    },
+    /// What is compressed is damaged, or has another size than it says.
+    #[error(
+        "section {section:?} is damaged: decompressed with {format}, it does not give the {size} bytes that it says"
+    )]
     Compressed {
         /// The section's name.
         section: String,
+        /// How it is compressed.
+        format: &'static str,
+        /// The size it says, in **bytes**.
+        size: usize,
+    },
+    /// Decompressed, the sections would need too much memory.
+    #[error(
+        "section {section:?} says that it has {size} bytes when decompressed; all sections together may have {MOST_DECOMPRESSED}: decompress it with `llvm-objcopy --compress-sections={section}=none`"
+    )]
+    Decompressed {
+        /// The section's name.
+        section: String,
+        /// The size it says, in **bytes**.
+        size: u64,
     },
 }
 
@@ -134,18 +164,19 @@ pub fn parse(bytes: &[u8]) -> Result<ElfObject<'_>, ElfError> {
     let table = header.sections(endian, bytes).map_err(|e| ElfError::malformed("section table", e))?;
 
     let symbols = symbols::read(&table, endian, bytes)?;
+    let mut budget = Budget::new();
     let mut sections = Vec::with_capacity(table.len());
     for (idx, raw) in table.enumerate() {
         let name = table.section_name(endian, raw).map_err(|e| ElfError::malformed("section name", e))?;
         let name = core::str::from_utf8(name).map_err(|e| ElfError::malformed("section name", e))?;
-        sections.push(section(SectionIdx(narrow(idx.0)), name, raw, endian, bytes)?);
+        let data = data(&table, endian, name, raw, bytes, &mut budget)?;
+        sections.push(section(SectionIdx(narrow(idx.0)), name, raw, endian, data));
     }
     no_overlap(&table, endian, &sections)?;
-    relocs::read(&table, endian, bytes, symbols.len(), &mut sections)?;
+    relocs::read(&table, endian, symbols.len(), &mut sections)?;
     symbols::sort_into(&symbols, &mut sections);
 
-    let endian = if endian == Endianness::Big { Endian::Big } else { Endian::Little };
-    Ok(ElfObject { endian, sections, symbols })
+    Ok(ElfObject { endian: order(endian), sections, symbols })
 }
 
 impl<'d> ElfObject<'d> {
@@ -195,36 +226,58 @@ fn header(bytes: &[u8]) -> Result<(&FileHeader64<Endianness>, Endianness), ElfEr
     Ok((header, endian))
 }
 
+/// The byte order in this crate's words.
+const fn order(endian: Endianness) -> Endian {
+    match endian {
+        Endianness::Big => Endian::Big,
+        Endianness::Little => Endian::Little,
+    }
+}
+
 fn section<'d>(
     idx: SectionIdx,
     name: &'d str,
     raw: &elf::SectionHeader64<Endianness>,
     endian: Endianness,
-    bytes: &'d [u8],
-) -> Result<Section<'d>, ElfError> {
+    data: Cow<'d, [u8]>,
+) -> Section<'d> {
     let flags = raw.sh_flags(endian);
-    let loaded = flags.0 & elf::SHF_ALLOC.0 != 0;
     let content = match raw.sh_type(endian) {
         elf::SHT_PROGBITS => Content::Bytes,
         elf::SHT_NOBITS => Content::Zeroes,
         _ => Content::Other,
     };
-    let compressed = flags.0 & elf::SHF_COMPRESSED.0 != 0;
-    if compressed && (loaded || name.starts_with(".BTF")) {
-        return Err(ElfError::Compressed { section: name.to_string() });
-    }
-    let data = raw.data(endian, bytes).map_err(|e| ElfError::malformed(name, e))?;
-    Ok(Section {
+    Section {
         idx,
         name,
         content,
-        executable: flags.0 & elf::SHF_EXECINSTR.0 != 0,
-        writable: flags.0 & elf::SHF_WRITE.0 != 0,
+        executable: flags.contains(elf::SHF_EXECINSTR),
+        writable: flags.contains(elf::SHF_WRITE),
+        size: if content == Content::Zeroes { raw.sh_size(endian) } else { data.len() as u64 },
         data,
-        size: raw.sh_size(endian),
         relocs: Vec::new(),
         symbols: Vec::new(),
-    })
+    }
+}
+
+/// The bytes of a section, decompressed where somebody reads them: what is loaded, its relocations, and types.
+fn data<'d>(
+    table: &SectionTable<'_, FileHeader64<Endianness>>,
+    endian: Endianness,
+    name: &str,
+    raw: &elf::SectionHeader64<Endianness>,
+    bytes: &'d [u8],
+    budget: &mut Budget,
+) -> Result<Cow<'d, [u8]>, ElfError> {
+    let flags = raw.sh_flags(endian);
+    if !flags.contains(elf::SHF_COMPRESSED) {
+        return raw.data(endian, bytes).map(Cow::Borrowed).map_err(|e| ElfError::malformed(name, e));
+    }
+    let loaded = flags.contains(elf::SHF_ALLOC);
+    if loaded || name.starts_with(".BTF") || relocs::of_loaded_section(table, endian, raw) {
+        return budget.decompress(name, raw, endian, bytes).map(Cow::Owned);
+    }
+    Ok(Cow::Borrowed(&[]))
 }
 
 /// Sections that share bytes would be read once for each, so a small file could ask for any amount of memory.
@@ -233,16 +286,18 @@ fn no_overlap(
     endian: Endianness,
     sections: &[Section<'_>],
 ) -> Result<(), ElfError> {
-    let ranges = table.iter().zip(sections).filter(|(_, s)| s.content == Content::Bytes && s.size > 0);
-    let mut ranges: Vec<_> = ranges.map(|(raw, s)| (raw.sh_offset(endian), s)).collect();
-    ranges.sort_by_key(|(offset, _)| *offset);
+    let there = table.iter().zip(sections).filter(|(_, s)| s.content == Content::Bytes);
+    let range = |(raw, s)| (SectionHeader::sh_offset(raw, endian), SectionHeader::sh_size(raw, endian), s);
+    let mut ranges: Vec<(u64, u64, &Section<'_>)> =
+        there.map(range).filter(|(_, size, _)| *size > 0).collect();
+    ranges.sort_by_key(|(offset, ..)| *offset);
     let mut before: Option<(u64, &str)> = None;
-    for (offset, section) in ranges {
+    for (offset, size, section) in ranges {
         if let Some((_, other)) = before.filter(|(end, _)| *end > offset) {
             let reason = alloc::format!("it overlaps section {other:?}");
             return Err(ElfError::malformed(alloc::format!("section {:?}", section.name), reason));
         }
-        before = Some((offset.saturating_add(section.size), section.name));
+        before = Some((offset.saturating_add(size), section.name));
     }
     Ok(())
 }

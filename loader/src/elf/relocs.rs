@@ -7,8 +7,8 @@ use object::elf::{self, FileHeader64};
 use object::endian::Endianness;
 use object::read::elf::{SectionHeader, SectionTable};
 
-use super::{ElfError, Section, SymbolIdx};
-use crate::bytes::to_usize;
+use super::{ElfError, Section, SymbolIdx, order};
+use crate::bytes::{Endian, Reader, Truncated, to_usize};
 
 /// One relocation.
 ///
@@ -28,31 +28,19 @@ pub struct Reloc {
 pub(super) fn read(
     table: &SectionTable<'_, FileHeader64<Endianness>>,
     endian: Endianness,
-    bytes: &[u8],
     symbols: usize,
     sections: &mut [Section<'_>],
 ) -> Result<(), ElfError> {
-    for header in table.iter() {
-        let target = header.sh_info(endian);
-        let malformed = |e| ElfError::malformed("relocation section", e);
-        let mut found: Vec<Reloc> = Vec::new();
-        if !targets_loaded_section(table, endian, header, target) {
+    for (at, header) in table.iter().enumerate() {
+        if !of_loaded_section(table, endian, header) {
             continue;
         }
-        if let Some((rel, _)) = header.rel(endian, bytes).map_err(malformed)? {
-            found.extend(rel.iter().map(|r| Reloc {
-                offset: r.r_offset.get(endian),
-                symbol: SymbolIdx(r.r_sym(endian)),
-                addend: 0,
-            }));
-        } else if let Some((rela, _)) = header.rela(endian, bytes).map_err(malformed)? {
-            found.extend(rela.iter().map(|r| Reloc {
-                offset: r.r_offset.get(endian),
-                symbol: SymbolIdx(r.r_sym(endian, false)),
-                addend: r.r_addend.get(endian),
-            }));
-        }
-        let Some(section) = sections.get_mut(to_usize(target)) else {
+        let has_addends = header.sh_type(endian) == elf::SHT_RELA;
+        let mut found = match sections.get(at) {
+            Some(section) => entries(section, order(endian), has_addends)?,
+            None => continue,
+        };
+        let Some(section) = sections.get_mut(to_usize(header.sh_info(endian))) else {
             continue;
         };
         if let Some(bad) = found.iter().find(|r| to_usize(r.symbol.0) >= symbols) {
@@ -65,14 +53,30 @@ pub(super) fn read(
     Ok(())
 }
 
-fn targets_loaded_section(
+/// Whether a section is a table of relocations against a section that is loaded.
+pub(super) fn of_loaded_section(
     table: &SectionTable<'_, FileHeader64<Endianness>>,
     endian: Endianness,
     header: &elf::SectionHeader64<Endianness>,
-    target: u32,
 ) -> bool {
+    let target = object::SectionIndex(to_usize(header.sh_info(endian)));
     matches!(header.sh_type(endian), elf::SHT_REL | elf::SHT_RELA)
-        && table
-            .section(object::SectionIndex(to_usize(target)))
-            .is_ok_and(|section| section.sh_flags(endian).0 & elf::SHF_ALLOC.0 != 0)
+        && table.section(target).is_ok_and(|section| section.sh_flags(endian).contains(elf::SHF_ALLOC))
+}
+
+/// The entries of a table, from the section's bytes: those in the file may be compressed.
+fn entries(section: &Section<'_>, endian: Endian, with_addends: bool) -> Result<Vec<Reloc>, ElfError> {
+    let mut reader = Reader::new(&section.data, endian);
+    let mut found = Vec::new();
+    while !reader.is_empty() {
+        found.push(entry(&mut reader, with_addends).map_err(|e| ElfError::malformed(section.name, e))?);
+    }
+    Ok(found)
+}
+
+fn entry(reader: &mut Reader<'_>, with_addend: bool) -> Result<Reloc, Truncated> {
+    let offset = reader.u64("a relocation's place")?;
+    let symbol = reader.u64("a relocation's symbol")? >> 32;
+    let addend = if with_addend { reader.i64("a relocation's addend")? } else { 0 };
+    Ok(Reloc { offset, symbol: SymbolIdx(u32::try_from(symbol).unwrap_or(u32::MAX)), addend })
 }

@@ -5,7 +5,7 @@
 
 use super::{LoadError, LoadedMap};
 use crate::bytes::to_usize;
-use crate::sys::{Errno, Handle, Kernel, MapUpdate, MapValue, host};
+use crate::sys::{Errno, Kernel, MapUpdate, MapValue, Named, host};
 use crate::uapi::{MapType, UpdateFlags};
 
 /// Map types with one value a CPU. Source: `bpf_map_value_size`, `kernel/bpf/syscall.c`.
@@ -18,7 +18,7 @@ const CPU_ALIGN: usize = 8;
 /// Access to the entries of a map.
 #[derive(Debug)]
 pub struct Entries<'m, K> {
-    map: Handle<'m>,
+    map: Named<'m>,
     kernel: &'m K,
     ty: MapType,
     key_size: usize,
@@ -42,7 +42,7 @@ impl LoadedMap {
             cpus = host::listed_cpus().ok_or_else(unknown)?;
         }
         Ok(Entries {
-            map: self.handle(),
+            map: self.named(),
             kernel,
             ty: info.ty,
             key_size: to_usize(info.key_size),

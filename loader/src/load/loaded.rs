@@ -3,10 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::{LoadError, pins};
+use super::{LoadError, Note, pins};
 use crate::plan::FillSlot;
 use crate::spec::{MapId, ProgId};
-use crate::sys::{Bpffs, Handle, Kernel, MapInfo, Mapping, ProgInfo, TestRun, TestRunReply};
+use crate::sys::{Bpffs, Kernel, MapInfo, Mapping, Named, ProgInfo, TestRun, TestRunReply};
 use crate::uapi::{AttachType, MapType, ProgType};
 
 /// How much longer than before a packet may be after a run, in **bytes**: no program makes a longer one.
@@ -23,6 +23,8 @@ pub struct LoadedObject {
     pub slots: Vec<FilledSlot>,
     /// Names on bpffs that this load made, in order.
     pub pins: Vec<MadePin>,
+    /// What the kernel refused and went without.
+    pub notes: Vec<Note>,
 }
 
 /// A name on bpffs that a load made.
@@ -141,8 +143,8 @@ impl LoadedObject {
 
 impl LoadedMap {
     /// Descriptor and name, to ask the kernel with.
-    pub fn handle(&self) -> Handle<'_> {
-        Handle { name: &self.name, fd: self.fd.as_fd() }
+    pub fn named(&self) -> Named<'_> {
+        Named { name: &self.name, fd: self.fd.as_fd() }
     }
 
     /// What the kernel says about it.
@@ -151,14 +153,14 @@ impl LoadedMap {
     /// [`LoadError::Info`] with the errno. Since: Linux 4.13.
     pub fn info(&self, kernel: &impl Kernel) -> Result<MapInfo, LoadError> {
         let failed = |errno| info_failed("map", &self.name, errno);
-        kernel.map_info(self.handle()).map_err(failed)
+        kernel.map_info(self.named()).map_err(failed)
     }
 }
 
 impl LoadedProgram {
     /// Descriptor and name, to ask the kernel with.
-    pub fn handle(&self) -> Handle<'_> {
-        Handle { name: &self.name, fd: self.fd.as_fd() }
+    pub fn named(&self) -> Named<'_> {
+        Named { name: &self.name, fd: self.fd.as_fd() }
     }
 
     /// What the kernel says about it.
@@ -167,7 +169,7 @@ impl LoadedProgram {
     /// [`LoadError::Info`] with the errno. Since: Linux 4.13.
     pub fn info(&self, kernel: &impl Kernel) -> Result<ProgInfo, LoadError> {
         let failed = |errno| info_failed("program", &self.name, errno);
-        kernel.prog_info(self.handle()).map_err(failed)
+        kernel.prog_info(self.named()).map_err(failed)
     }
 }
 
@@ -204,7 +206,7 @@ impl LoadedProgram {
     pub fn test_run(&self, kernel: &impl Kernel, input: &Input<'_>) -> Result<TestRunReply, LoadError> {
         let Input { packet, context, context_room, repeat } = *input;
         let data_room = if packet.is_empty() { 0 } else { packet.len().saturating_add(GROWTH) };
-        let program = self.handle();
+        let program = self.named();
         let request = TestRun { program, data: packet, data_room, context, context_room, repeat };
         kernel.prog_test_run(&request).map_err(|errno| LoadError::TestRun {
             program: self.name.clone(),

@@ -6,6 +6,7 @@
 mod entries;
 mod error;
 mod loaded;
+mod note;
 mod pins;
 mod session;
 pub(crate) mod slot;
@@ -22,6 +23,7 @@ use crate::sys::{Kernel, limits};
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
+pub use note::Note;
 pub use types::{CodeTypes, link_for};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
@@ -33,6 +35,9 @@ pub struct Given {
     /// Maps that are there already and are used in place of the object's. The plan must know of them
     /// ([`crate::plan::Options::reused`]).
     pub maps: BTreeMap<MapId, OwnedFd>,
+    /// Maps that the inner maps of these maps of maps are to look like. The plan must know of them
+    /// ([`crate::plan::Options::inner_given`]).
+    pub inner: BTreeMap<MapId, OwnedFd>,
     /// How much of the verifier's log is wanted.
     pub log: LogPolicy,
 }
@@ -52,7 +57,7 @@ pub enum LogPolicy {
 /// # Errors
 /// [`LoadError`]: what failed, where and why. Nothing stays behind in the kernel.
 pub fn execute<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Result<LoadedObject, LoadError> {
-    if let Some((_, error)) = plan.refused.first() {
+    if let Some(error) = plan.refusal() {
         return Err(error.clone().into());
     }
     make_room(plan)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{LoadError, MadePin};
 use crate::plan::{CreateMap, PinDir};
-use crate::sys::{Bpffs, Errno, Handle, Kernel, MapInfo, PinKind};
+use crate::sys::{Bpffs, Errno, Kernel, MapInfo, Named, PinKind};
 use crate::uapi::{MapFlags, MapType};
 
 /// Names that a load has made so far. Dropping them removes them.
@@ -44,7 +44,7 @@ impl<'k, K: Kernel> Pins<'k, K> {
     }
 
     /// Gives a map or program a name.
-    pub(super) fn pin(&mut self, object: Handle<'_>, path: &str, shared: bool) -> Result<(), LoadError> {
+    pub(super) fn pin(&mut self, object: Named<'_>, path: &str, shared: bool) -> Result<(), LoadError> {
         let failed = |errno| LoadError::Pin { what: object.name.to_string(), path: path.to_string(), errno };
         self.kernel.obj_pin(object, Path::new(path)).map_err(failed)?;
         self.made.push(MadePin { path: PathBuf::from(path), is_dir: false, shared });
@@ -71,7 +71,7 @@ impl<'k, K: Kernel> Pins<'k, K> {
             command: "BPF_OBJ_GET_INFO_BY_FD",
             errno,
         };
-        let info = self.kernel.map_info(Handle { name: map, fd: found.fd.as_fd() }).map_err(failed)?;
+        let info = self.kernel.map_info(Named { name: map, fd: found.fd.as_fd() }).map_err(failed)?;
         let differences = differences(create, &info, path);
         if differences.is_empty() { Ok(Some(found.fd)) } else { Err(misfit(differences)) }
     }

@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::pins::Pins;
 use super::slot::{self, Content};
-use super::{FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, SharedPin};
+use super::{
+    FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin,
+};
 use crate::core_relo::Location;
 use crate::features::KernelVersion;
 use crate::insn::InsnIdx;
@@ -16,13 +18,19 @@ use crate::plan::{
 };
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
-    BtfLoad, Errno, Handle, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping,
+    BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named,
     ProgLoad, ProgTypes, Reply,
 };
 use crate::uapi::UpdateFlags;
 
+/// Size of the log buffer that is tried first, in **bytes**.
+const FIRST_LOG: u32 = 64 << 10;
+
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
-const LOG_SIZES: &[u32] = &[64 << 10, 1 << 20, 16 << 20, 64 << 20];
+const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
+
+/// What recordings call a map that the caller gave as an example of inner maps.
+const GIVEN_INNER: &str = "given inner map";
 
 /// A load under way. Dropping it undoes everything: descriptors and pins are all there is.
 #[derive(Debug)]
@@ -39,6 +47,8 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
     slots: Vec<FilledSlot>,
     pins: Pins<'k, K>,
+    /// What the kernel refused, and went without.
+    notes: Vec<Note>,
     /// Maps that are shared by their pins.
     shared: BTreeMap<MapId, SharedPin>,
 }
@@ -46,21 +56,20 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
 impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     pub(super) fn new(plan: &'p LoadPlan<'p>, kernel: &'k K, given: Given) -> Self {
         let spec = &plan.object.spec;
+        let maps = given.maps.into_iter().map(|(id, fd)| (MapSlot::Map(id), (spec.map_name(id), fd)));
+        let inner = given.inner.into_iter().map(|(id, fd)| (MapSlot::Template(id), (GIVEN_INNER, fd)));
         Self {
             plan,
             kernel,
             log: given.log,
             btf: None,
-            maps: given
-                .maps
-                .into_iter()
-                .map(|(id, fd)| (MapSlot::Map(id), (spec.map_name(id), fd)))
-                .collect(),
+            maps: maps.chain(inner).collect(),
             memory: BTreeMap::new(),
             modules: BTreeMap::new(),
             programs: BTreeMap::new(),
             slots: Vec::new(),
             pins: Pins::new(kernel),
+            notes: Vec::new(),
             shared: BTreeMap::new(),
         }
     }
@@ -70,7 +79,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         match step {
             Step::LoadBtf(data) => self.load_btf(data),
             Step::CreateMap(create) => {
-                let fd = self.create_map(create)?;
+                let (fd, note) = self.create_map(create)?;
+                self.notes.extend(note);
                 self.maps.insert(create.slot, (&create.name, fd));
             }
             Step::SetData(map) => self.set_data(*map)?,
@@ -121,7 +131,13 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             programs: programs.collect(),
             slots: self.slots,
             pins: self.pins.keep(),
+            notes: self.notes,
         }
+    }
+
+    /// What the kernel refused so far, and went without.
+    pub(super) fn into_notes(self) -> Vec<Note> {
+        self.notes
     }
 
     /// The object.
@@ -130,29 +146,42 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     }
 
     /// The descriptor of a map that was made, with its name.
-    pub(super) fn map(&self, slot: MapSlot) -> Option<Handle<'_>> {
-        self.maps.get(&slot).map(|(name, fd)| Handle { name, fd: fd.as_fd() })
+    pub(super) fn map(&self, slot: MapSlot) -> Option<Named<'_>> {
+        self.maps.get(&slot).map(|(name, fd)| Named { name, fd: fd.as_fd() })
     }
 
     /// The descriptor of a program that was loaded, with its name.
-    pub(super) fn program(&self, id: ProgId) -> Option<Handle<'_>> {
+    pub(super) fn program(&self, id: ProgId) -> Option<Named<'_>> {
         let (_, fd) = self.programs.get(&id)?;
-        Some(Handle { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
+        Some(Named { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
     }
 
     fn load_btf(&mut self, data: &[u8]) {
         let request = BtfLoad { name: &self.spec().name, data, log: None };
         // Types help people and the verifier; what cannot do without them says so when it is refused.
-        self.btf = self.kernel.btf_load(&request).fd.ok();
+        let mut reply = self.kernel.btf_load(&request);
+        if let Err(errno) = reply.fd {
+            // Who may not ask is told nothing.
+            if errno != Errno::EPERM {
+                let log = Some(LogRequest { level: 1, size: FIRST_LOG });
+                reply = self.kernel.btf_load(&BtfLoad { log, ..request });
+            }
+            if reply.fd.is_err() {
+                self.notes.push(Note::Btf { errno, log: reply.log });
+            }
+        }
+        self.btf = reply.fd.ok();
     }
 
-    fn btf(&self) -> Option<Handle<'_>> {
-        self.btf.as_ref().map(|fd| Handle { name: &self.spec().name, fd: fd.as_fd() })
+    fn btf(&self) -> Option<Named<'_>> {
+        self.btf.as_ref().map(|fd| Named { name: &self.spec().name, fd: fd.as_fd() })
     }
 
-    fn create_map(&self, create: &CreateMap) -> Result<OwnedFd, LoadError> {
+    fn create_map(&self, create: &CreateMap) -> Result<(OwnedFd, Option<Note>), LoadError> {
         let inner = match create.inner {
-            Some(slot) => Some(self.map(slot).ok_or_else(|| self.missing(&create.name, slot))?),
+            Some(slot) => {
+                Some(self.map(slot).ok_or_else(|| self.missing(&format!("map {:?}", create.name), slot))?)
+            }
             None => None,
         };
         let types = self.btf().zip(create.types).map(|(btf, (key, value))| MapTypes { btf, key, value });
@@ -170,9 +199,12 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             types,
             kernel_value: create.kernel_value.map(|at| self.located(at)).transpose()?,
         };
-        let mut result = self.kernel.map_create(&request);
-        if result.is_err() && types.is_some() && create.kernel_value.is_none() {
-            result = self.kernel.map_create(&MapCreate { types: None, ..request });
+        let mut result = self.kernel.map_create(&request).map(|fd| (fd, None));
+        let can_do_without = types.filter(|_| create.kernel_value.is_none());
+        if let (Err(errno), Some(_)) = (&result, can_do_without) {
+            let note = Note::MapTypes { map: create.name.clone(), errno: *errno };
+            let without = self.kernel.map_create(&MapCreate { types: None, ..request });
+            result = without.map(|fd| (fd, Some(note)));
         }
         result.map_err(|errno| LoadError::MapCreate {
             map: create.name.clone(),
@@ -190,13 +222,13 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         since.filter(|since| KernelVersion::parse(since).is_some_and(|since| since > self.plan.kernel))
     }
 
-    fn missing(&self, name: &str, slot: MapSlot) -> LoadError {
+    fn missing(&self, what: &str, slot: MapSlot) -> LoadError {
         let (MapSlot::Map(id) | MapSlot::Template(id) | MapSlot::Copy(id, _)) = slot;
-        LoadError::MapMissing { what: format!("{name:?}"), map: self.spec().map_name(id).to_string() }
+        LoadError::MapMissing { what: what.to_string(), map: self.spec().map_name(id).to_string() }
     }
 
     /// A map that is to be filled, frozen or referred to.
-    fn made(&self, slot: MapSlot, what: &str) -> Result<Handle<'_>, LoadError> {
+    fn made(&self, slot: MapSlot, what: &str) -> Result<Named<'_>, LoadError> {
         self.map(slot).ok_or_else(|| self.missing(what, slot))
     }
 
@@ -236,11 +268,11 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         self.plan.object.answers.modules.get(module).map_or("?", String::as_str)
     }
 
-    fn module(&self, module: usize) -> Result<Handle<'_>, LoadError> {
+    fn module(&self, module: usize) -> Result<Named<'_>, LoadError> {
         let name = self.module_name(module);
         let missing = || LoadError::NotInPlan { what: format!("module {name:?}") };
         let fd = self.modules.get(&module).ok_or_else(missing)?;
-        Ok(Handle { name, fd: fd.as_fd() })
+        Ok(Named { name, fd: fd.as_fd() })
     }
 
     fn located(&self, at: Location) -> Result<Hook<'_>, LoadError> {
@@ -313,8 +345,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         load: &LoadProgram,
         linked: &LinkedProgram,
         program: &str,
-    ) -> Result<Vec<(InsnIdx, Handle<'_>)>, LoadError> {
-        let what = format!("program {program}");
+    ) -> Result<Vec<(InsnIdx, Named<'_>)>, LoadError> {
+        let what = format!("program {program:?}");
         let handle = |(at, id): &(InsnIdx, MapId)| {
             let slot = match load.copies.get(id) {
                 Some(copy) => MapSlot::Copy(*id, *copy),
@@ -364,7 +396,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 self.step(step)?;
             }
             let (_, map) = self.maps.get(&MapSlot::Map(pinned.map)).ok_or_else(missing)?;
-            let handle = Handle { name: &create.name, fd: map.as_fd() };
+            let handle = Named { name: &create.name, fd: map.as_fd() };
             match self.pins.pin(handle, &pinned.path, true) {
                 Err(LoadError::Pin { errno: Errno::EEXIST, .. }) if !last => {}
                 Err(error) => return Err(error),
@@ -386,11 +418,11 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         let handle = match pin.what {
             PinTarget::Map(id) => {
                 let (_, fd) = self.maps.get(&MapSlot::Map(id)).ok_or_else(|| missing("a map"))?;
-                Handle { name: spec.map_name(id), fd: fd.as_fd() }
+                Named { name: spec.map_name(id), fd: fd.as_fd() }
             }
             PinTarget::Program(id) => {
                 let (_, fd) = self.programs.get(&id).ok_or_else(|| missing("a program"))?;
-                Handle { name: spec.program(id).map_or("?", |program| &program.name), fd: fd.as_fd() }
+                Named { name: spec.program(id).map_or("?", |program| &program.name), fd: fd.as_fd() }
             }
         };
         self.pins.pin(handle, &pin.path, false)

@@ -1,16 +1,16 @@
 //! One slot of a jump table or of a map of maps: filled, and read back.
 
 use super::LoadError;
-use crate::sys::{Errno, Handle, Kernel, MapUpdate, MapValue};
+use crate::sys::{Errno, Kernel, MapUpdate, MapValue, Named};
 use crate::uapi::UpdateFlags;
 
 /// What a slot is to hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Content<'a> {
     /// A program.
-    Program(Handle<'a>),
+    Program(Named<'a>),
     /// A map.
-    Map(Handle<'a>),
+    Map(Named<'a>),
 }
 
 /// Puts a program or map into a slot and reads the slot back: it must hold the **id** of what was put there, though a
@@ -19,7 +19,7 @@ pub(crate) enum Content<'a> {
 /// Returns the id; `None` on Linux before 4.13, which knows no ids.
 pub(crate) fn fill<K: Kernel>(
     kernel: &K,
-    table: Handle<'_>,
+    table: Named<'_>,
     key: u32,
     content: Content<'_>,
 ) -> Result<Option<u32>, LoadError> {
@@ -28,7 +28,7 @@ pub(crate) fn fill<K: Kernel>(
     let request = MapUpdate {
         map: table,
         key: &key.to_ne_bytes(),
-        value: MapValue::Handle(value),
+        value: MapValue::Named(value),
         flags: UpdateFlags::empty(),
     };
     let failed = |errno| LoadError::Slot { map: map(), key, value: name(), errno };

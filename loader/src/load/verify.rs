@@ -3,20 +3,22 @@
 use std::time::{Duration, Instant};
 
 use super::session::Session;
-use super::{Given, LoadError};
+use super::{Given, LoadError, Note};
 use crate::plan::{CreateMap, LoadPlan, LoadProgram, MapSlot, Step};
 use crate::spec::{MapId, ProgId};
-use crate::sys::{Handle, Kernel, MapInfo, ProgInfo};
+use crate::sys::{Kernel, MapInfo, Named, ProgInfo};
 
 /// How a plan went.
 #[derive(Debug)]
 pub struct Report<'p> {
-    /// Maps, in definition order.
+    /// Maps, in definition order, also those that no call could create.
     pub maps: Vec<MapReport<'p>>,
     /// Programs, in definition order, also those that no call could load.
     pub programs: Vec<ProgramReport<'p>>,
     /// Slots that could not be filled, and pins that could not be made.
     pub slots: Vec<LoadError>,
+    /// What the kernel refused and went without: no errors.
+    pub notes: Vec<Note>,
 }
 
 /// How the creation of a map went.
@@ -55,7 +57,7 @@ pub enum Ask {
 /// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
 pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report<'p> {
     let mut session = Session::new(plan, kernel, given);
-    let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new() };
+    let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new(), notes: Vec::new() };
     for step in &plan.steps {
         let start = Instant::now();
         let result = session.step(step);
@@ -85,6 +87,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
             Step::LoadBtf(_) | Step::ModuleBtf(_) => {}
         }
     }
+    report.notes = session.into_notes();
     let refused = plan.refused.iter().map(|(id, error)| ProgramReport {
         id: *id,
         load: None,
@@ -94,6 +97,10 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
     report.programs.extend(refused);
     report.maps.sort_by_key(|map| map.id);
     report.programs.sort_by_key(|program| program.id);
+    for (create, error) in &plan.refused_maps {
+        report.map(create, Err(error.clone().into()));
+    }
+    report.maps.sort_by_key(|map| map.id);
     report
 }
 
@@ -132,8 +139,8 @@ impl Ask {
 
 fn info<T>(
     what: &str,
-    handle: Option<Handle<'_>>,
-    ask: impl FnOnce(Handle<'_>) -> Result<T, crate::sys::Errno>,
+    handle: Option<Named<'_>>,
+    ask: impl FnOnce(Named<'_>) -> Result<T, crate::sys::Errno>,
 ) -> Result<T, LoadError> {
     let name = handle.map_or("?", |handle| handle.name);
     let failed = |errno| LoadError::Info {

@@ -33,14 +33,16 @@ const UNTYPED: &[MapType] = &[
     MapType::ARENA,
 ];
 
-/// Appends the steps for all maps; `copies` says how many more of a jump table are needed.
+/// Appends the steps for all maps; `copies` says how many more of a jump table are needed. Returns the maps that cannot
+/// be created, and why.
 pub(super) fn steps(
     object: &LinkedObject,
     machine: &Machine,
     options: &Options,
     copies: &BTreeMap<MapId, u32>,
     steps: &mut Vec<Step>,
-) -> Result<(), PlanError> {
+) -> Vec<(CreateMap, PlanError)> {
+    let mut refused = Vec::new();
     let maps = &object.spec.maps;
     for (id, spec) in in_order(maps) {
         if options.reused.contains(&id) {
@@ -50,16 +52,26 @@ pub(super) fn steps(
         if spec.origin == MapOrigin::Internal && !machine.features.contains(Features::GLOBAL_DATA) {
             continue;
         }
+        let inner = match inner(spec, id, maps, options) {
+            Ok(inner) => inner,
+            Err(error) => {
+                refused.push((create(spec, MapSlot::Map(id), None, machine), error));
+                continue;
+            }
+        };
         let mut make = Vec::new();
-        if let Some(Inner::Template(template)) = &spec.inner {
+        if let (Some(Inner::Template(template)), false) = (&spec.inner, options.inner_given.contains(&id)) {
             make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
         }
-        let mut map = create(spec, MapSlot::Map(id), inner(spec, id, maps)?, machine);
-        if spec.struct_ops.is_some() {
-            let Some(Ok(ops)) = object.answers.struct_ops.get(&id) else {
+        let mut map = create(spec, MapSlot::Map(id), inner, machine);
+        match object.answers.struct_ops.get(&id) {
+            Some(Ok(ops)) => as_kernel_has_it(&mut map, ops),
+            Some(Err(why)) => {
+                refused.push((map, PlanError::StructOps { map: spec.name.clone(), why: why.clone() }));
                 continue;
-            };
-            as_kernel_has_it(&mut map, ops);
+            }
+            None if spec.struct_ops.is_some() => continue,
+            None => {}
         }
         for copy in 1..=copies.get(&id).copied().unwrap_or(0) {
             let name = format!("{}.copy{copy}", map.name);
@@ -72,7 +84,7 @@ pub(super) fn steps(
             None => steps.append(&mut make),
         }
     }
-    Ok(())
+    refused
 }
 
 /// The value of a table of functions is the kernel's structure, not the object's.
@@ -108,8 +120,14 @@ fn contents(spec: &MapSpec, id: MapId, machine: &Machine, steps: &mut Vec<Step>)
     }
 }
 
-fn inner(spec: &MapSpec, id: MapId, maps: &[MapSpec]) -> Result<Option<MapSlot>, PlanError> {
+fn inner(
+    spec: &MapSpec,
+    id: MapId,
+    maps: &[MapSpec],
+    options: &Options,
+) -> Result<Option<MapSlot>, PlanError> {
     match &spec.inner {
+        _ if options.inner_given.contains(&id) => Ok(Some(MapSlot::Template(id))),
         Some(Inner::Template(_)) => Ok(Some(MapSlot::Template(id))),
         Some(Inner::Like(other)) => match maps.get(other.index()) {
             Some(like) if !is_of_maps(like) => Ok(Some(MapSlot::Map(*other))),
@@ -187,16 +205,19 @@ mod tests {
 
     #[test]
     fn a_map_of_maps_must_say_what_is_inside() {
+        let options = Options::default();
+        let given = Options { inner_given: [MapId(0)].into(), ..Options::default() };
         let all = [spec(MapType::ARRAY_OF_MAPS, 1), spec(MapType::ARRAY, 1)];
         let outer = |inner| MapSpec { inner, ..all[0].clone() };
-        let inner = |like: Option<u32>| {
+        let like = |like: Option<u32>, options| {
             let like = like.map(|number| Inner::Like(MapId(number)));
-            inner(&outer(like), MapId(0), &all)
+            inner(&outer(like), MapId(0), &all, options)
         };
-        assert!(matches!(inner(None), Err(PlanError::NoInnerMap { .. })));
-        assert!(matches!(inner(Some(0)), Err(PlanError::InnerMap { .. })), "itself");
-        assert!(matches!(inner(Some(2)), Err(PlanError::InnerMap { .. })), "nobody");
-        assert_eq!(inner(Some(1)), Ok(Some(MapSlot::Map(MapId(1)))));
+        assert!(matches!(like(None, &options), Err(PlanError::NoInnerMap { .. })));
+        assert_eq!(like(None, &given), Ok(Some(MapSlot::Template(MapId(0)))));
+        assert!(matches!(like(Some(0), &options), Err(PlanError::InnerMap { .. })), "itself");
+        assert!(matches!(like(Some(2), &options), Err(PlanError::InnerMap { .. })), "nobody");
+        assert_eq!(like(Some(1), &options), Ok(Some(MapSlot::Map(MapId(1)))));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::core_relo::Location;
 use crate::features::{Features, KernelVersion, Machine};
 use crate::link::{LinkError, LinkedObject};
 use crate::spec::{MapId, ProgId};
-use crate::target::AttachError;
+use crate::target::{AttachError, StructOpsError};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
 
 /// The kernel calls that load an object.
@@ -33,6 +33,8 @@ pub struct LoadPlan<'o> {
     pub steps: Vec<Step>,
     /// Programs that no call can load, and why.
     pub refused: Vec<(ProgId, PlanError)>,
+    /// Maps that no call can create, and why. Programs that refer to them are among the steps all the same.
+    pub refused_maps: Vec<(CreateMap, PlanError)>,
 }
 
 /// What the user wishes.
@@ -52,6 +54,8 @@ pub struct Options {
     pub mixed_tables: MixedTables,
     /// Maps that are there already and are not created.
     pub reused: BTreeSet<MapId>,
+    /// Maps of maps for which an open map comes along that their inner maps are to look like, whatever the object says.
+    pub inner_given: BTreeSet<MapId>,
     /// The bpffs below which maps are pinned that ask for it, and taken from if they are there already: most often
     /// [`PIN_ROOT`]. Without it they are maps like any other.
     pub pin_root: Option<String>,
@@ -87,7 +91,8 @@ pub enum MixedTables {
 /// One step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// `BPF_BTF_LOAD` of these bytes. If the kernel refuses them, everything goes on without BTF.
+    /// `BPF_BTF_LOAD` of these bytes. If the kernel refuses, it is asked again for its reason, unless that is a missing
+    /// privilege; then everything goes on without BTF.
     LoadBtf(Vec<u8>),
     /// `BPF_MAP_CREATE`. If the kernel refuses the types, it is asked again without them.
     CreateMap(CreateMap),
@@ -175,7 +180,7 @@ pub enum PinTarget {
 pub enum MapSlot {
     /// The object's map.
     Map(MapId),
-    /// What the inner maps of this map look like; needed only while it is created.
+    /// What the inner maps of this map look like; needed only while it is created. Made from the object, or given.
     Template(MapId),
     /// Another copy of a jump table, for another kind of program.
     Copy(MapId, u32),
@@ -317,6 +322,14 @@ pub enum PlanError {
         /// Its section.
         section: String,
     },
+    /// A table of functions does not fit the kernel's.
+    #[error("map {map:?}: {why}")]
+    StructOps {
+        /// The map.
+        map: String,
+        /// Why.
+        why: StructOpsError,
+    },
     /// This kernel lacks something that the object cannot do without.
     #[error("{what} needs {feature}, in Linux since {}.{}; this is Linux {kernel}", since.0, since.1)]
     Unsupported {
@@ -340,7 +353,9 @@ pub enum PlanError {
         inner: u32,
     },
     /// A map of maps that does not say what its inner maps look like.
-    #[error("map {map:?} is a {ty}, but does not say what its inner maps look like: define `values`")]
+    #[error(
+        "map {map:?} ({ty}) does not say what its inner maps look like: define `values`, or give it an inner map before it is loaded"
+    )]
     NoInnerMap {
         /// The outer map.
         map: String,
@@ -394,8 +409,8 @@ pub enum PlanError {
 /// Decides which calls load the object.
 ///
 /// # Errors
-/// [`PlanError`] if the object as a whole cannot be loaded. What concerns a single program stands in
-/// [`LoadPlan::refused`].
+/// [`PlanError`] if the object as a whole cannot be loaded. What concerns a single program or map stands in
+/// [`LoadPlan::refused`] and [`LoadPlan::refused_maps`].
 pub fn plan<'o>(
     object: &'o LinkedObject,
     machine: &Machine,
@@ -403,7 +418,7 @@ pub fn plan<'o>(
 ) -> Result<LoadPlan<'o>, PlanError> {
     program::check_endian(object)?;
     let (mut programs, refused) = program::programs(object, machine, options);
-    let fills = slots::fills(object, options, &programs, &refused)?;
+    let mut fills = slots::fills(object, options, &programs, &refused)?;
     let copies = slots::separate_kinds(object, options, &mut programs, &fills)?;
 
     let mut steps = Vec::new();
@@ -414,14 +429,22 @@ pub fn plan<'o>(
     let pins = pins::all(object, options, machine.features, &ids)?;
     steps.extend(pins.dirs.into_iter().map(Step::PinDir));
     steps.extend(program::modules(object, &programs).into_iter().map(Step::ModuleBtf));
-    map::steps(object, machine, options, &copies, &mut steps)?;
+    let refused_maps = map::steps(object, machine, options, &copies, &mut steps);
+    // Why a map is not made is said about the map, not about its slots.
+    fills.retain(|fill| refused_maps.iter().all(|(create, _)| create.slot != MapSlot::Map(fill.map)));
     steps.extend(programs.into_iter().map(Step::LoadProgram));
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));
-    Ok(LoadPlan { object, kernel: machine.kernel, steps, refused })
+    Ok(LoadPlan { object, kernel: machine.kernel, steps, refused, refused_maps })
 }
 
 impl LoadPlan<'_> {
+    /// Why the plan does not load the whole object, if it does not: the first reason, maps before programs.
+    pub fn refusal(&self) -> Option<&PlanError> {
+        let maps = self.refused_maps.iter().map(|(_, error)| error);
+        maps.chain(self.refused.iter().map(|(_, error)| error)).next()
+    }
+
     /// Programs that the plan loads, in definition order.
     pub fn programs(&self) -> impl Iterator<Item = &LoadProgram> {
         self.steps

@@ -62,9 +62,9 @@ fn types(elf: &ElfObject<'_>, places: &[Place]) -> Result<(Option<Btf>, BtfExt),
     let Some(section) = elf.section_named(".BTF").filter(|s| !s.data.is_empty()) else {
         return Ok((None, BtfExt::default()));
     };
-    let mut btf = Btf::parse(section.data, elf.endian)?;
+    let mut btf = Btf::parse(&section.data, elf.endian)?;
     let ext = match elf.section_named(".BTF.ext").filter(|s| !s.data.is_empty()) {
-        Some(section) => BtfExt::parse(section.data, elf.endian, &btf)?,
+        Some(section) => BtfExt::parse(&section.data, elf.endian, &btf)?,
         None => BtfExt::default(),
     };
     btf_fixup::apply(&mut btf, elf, places);
@@ -272,7 +272,7 @@ fn programs(
 }
 
 fn license(elf: &ElfObject<'_>) -> String {
-    elf.section_named("license").map(|s| until_nul(s.data)).unwrap_or_default()
+    elf.section_named("license").map(|s| until_nul(&s.data)).unwrap_or_default()
 }
 
 fn version(elf: &ElfObject<'_>) -> Result<Option<u32>, SpecError> {
@@ -287,5 +287,5 @@ fn version(elf: &ElfObject<'_>) -> Result<Option<u32>, SpecError> {
     if section.data.len() != 4 {
         return Err(wrong_size(()));
     }
-    Reader::new(section.data, elf.endian).u32("version").map(Some).map_err(|_truncated| wrong_size(()))
+    Reader::new(&section.data, elf.endian).u32("version").map(Some).map_err(|_truncated| wrong_size(()))
 }

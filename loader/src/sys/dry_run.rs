@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use super::pins::Pins;
 use super::script::{lock, null};
 use super::{
-    Bpffs, BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, PinKind,
+    Bpffs, BtfLoad, Errno, Kernel, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, Named, PinKind,
     Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
 };
 use crate::uapi::{MapFlags, MapType, ProgType};
@@ -96,41 +96,41 @@ impl Kernel for DryRun {
 
     fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
         let mut state = self.call()?;
-        if let MapValue::Handle(handle) = request.value {
+        if let MapValue::Named(handle) = request.value {
             state.slots.insert((request.map.name.to_string(), request.key.to_vec()), handle.name.to_string());
         }
         Ok(())
     }
 
-    fn map_lookup(&self, _map: Handle<'_>, _key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+    fn map_lookup(&self, _map: Named<'_>, _key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
         self.call().map(|_| vec![0; value_size])
     }
 
-    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
+    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
         let mut state = self.call()?;
         let key = (map.name.to_string(), key.to_ne_bytes().to_vec());
         let name = state.slots.get(&key).cloned().ok_or(Errno::ENOENT)?;
         Ok(Self::id(&mut state, &name))
     }
 
-    fn map_delete(&self, _map: Handle<'_>, _key: &[u8]) -> Result<(), Errno> {
+    fn map_delete(&self, _map: Named<'_>, _key: &[u8]) -> Result<(), Errno> {
         self.call().map(drop)
     }
 
     fn map_next_key(
         &self,
-        _map: Handle<'_>,
+        _map: Named<'_>,
         _after: Option<&[u8]>,
         _key_size: usize,
     ) -> Result<Vec<u8>, Errno> {
         self.call().and(Err(Errno::ENOENT))
     }
 
-    fn map_freeze(&self, _map: Handle<'_>) -> Result<(), Errno> {
+    fn map_freeze(&self, _map: Named<'_>) -> Result<(), Errno> {
         self.call().map(drop)
     }
 
-    fn map_memory(&self, _map: Handle<'_>, _address: u64, len: usize) -> Result<Mapping, Errno> {
+    fn map_memory(&self, _map: Named<'_>, _address: u64, len: usize) -> Result<Mapping, Errno> {
         self.call().and_then(|_| Mapping::anonymous(len))
     }
 
@@ -143,13 +143,13 @@ impl Kernel for DryRun {
         self.call().map(|_| TestRunReply { retval: 0, duration: 0, data, context })
     }
 
-    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
+    fn map_info(&self, map: Named<'_>) -> Result<MapInfo, Errno> {
         let mut state = self.call()?;
         let info = state.maps.get(&map.fd.as_raw_fd()).cloned().unwrap_or(UNKNOWN);
         Ok(MapInfo { id: Self::id(&mut state, map.name), name: map.name.to_string(), ..info })
     }
 
-    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
+    fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno> {
         let mut state = self.call()?;
         Ok(ProgInfo {
             id: Self::id(&mut state, program.name),
@@ -171,7 +171,7 @@ impl Kernel for DryRun {
         self.call().and_then(|_| null())
     }
 
-    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+    fn obj_pin(&self, object: Named<'_>, path: &Path) -> Result<(), Errno> {
         let mut state = self.call()?;
         let map = state.maps.get(&object.fd.as_raw_fd()).cloned();
         state.pins.pin(path, map)

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use super::attr::{self, Attr, InfoStruct};
 use super::{
-    Bpffs, BtfLoad, Errno, Handle, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, Mapping,
+    Bpffs, BtfLoad, Errno, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, Named,
     PinKind, Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply, limits, mount,
 };
 use crate::bytes::{unsigned, until_nul};
@@ -79,7 +79,7 @@ impl Kernel for Linux {
     fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
         let value = match request.value {
             MapValue::Bytes(bytes) => bytes.to_vec(),
-            MapValue::Handle(handle) => handle.fd.as_raw_fd().to_ne_bytes().to_vec(),
+            MapValue::Named(handle) => handle.fd.as_raw_fd().to_ne_bytes().to_vec(),
         };
         let mut attr = attr::MapUpdate {
             map_fd: raw(request.map),
@@ -91,7 +91,7 @@ impl Kernel for Linux {
         bpf(&mut attr).map(drop)
     }
 
-    fn map_lookup(&self, map: Handle<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
         let mut value = vec![0; value_size];
         let mut attr = attr::MapLookup {
             map_fd: raw(map),
@@ -104,16 +104,16 @@ impl Kernel for Linux {
         Ok(value)
     }
 
-    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
+    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
         let value = self.map_lookup(map, &key.to_ne_bytes(), 4)?;
         value.try_into().map(u32::from_ne_bytes).map_err(|_wrong_length| Errno::EINVAL)
     }
 
-    fn map_delete(&self, map: Handle<'_>, key: &[u8]) -> Result<(), Errno> {
+    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
         bpf(&mut attr::MapDelete { map_fd: raw(map), reserved: 0, key: address(key) }).map(drop)
     }
 
-    fn map_next_key(&self, map: Handle<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
+    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
         let mut next = vec![0; key_size];
         let mut attr = attr::MapNextKey {
             map_fd: raw(map),
@@ -125,11 +125,11 @@ impl Kernel for Linux {
         Ok(next)
     }
 
-    fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
+    fn map_freeze(&self, map: Named<'_>) -> Result<(), Errno> {
         bpf(&mut attr::MapFreeze { map_fd: raw(map) }).map(drop)
     }
 
-    fn map_memory(&self, map: Handle<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
+    fn map_memory(&self, map: Named<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
         Mapping::of_map(map.fd, address, len)
     }
 
@@ -193,7 +193,7 @@ impl Kernel for Linux {
         Ok(TestRunReply { retval: attr.retval, duration: attr.duration, data, context })
     }
 
-    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
+    fn map_info(&self, map: Named<'_>) -> Result<MapInfo, Errno> {
         let mut info = attr::MapInfo::default();
         info_by_fd(map, &mut info)?;
         Ok(MapInfo {
@@ -208,7 +208,7 @@ impl Kernel for Linux {
         })
     }
 
-    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
+    fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno> {
         let mut info = attr::ProgInfo::default();
         info_by_fd(program, &mut info)?;
         let mut map_ids = vec![0u32; crate::bytes::to_usize(info.nr_map_ids)];
@@ -239,7 +239,7 @@ impl Kernel for Linux {
         bpf_fd(&mut attr::ProgById { id, ..attr::ProgById::default() })
     }
 
-    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+    fn obj_pin(&self, object: Named<'_>, path: &Path) -> Result<(), Errno> {
         let path = mount::c_path(path)?;
         let pathname = path.as_ptr() as u64;
         bpf(&mut attr::ObjPin { pathname, bpf_fd: raw(object), file_flags: 0 }).map(drop)
@@ -262,6 +262,7 @@ impl Kernel for Linux {
                 Err(errno) => return Err(errno),
             },
             Bpffs::MakeDir(path) => fs::create_dir(path).map_err(failed)?,
+            Bpffs::Rename(from, to) => mount::rename(from, to)?,
             Bpffs::RemovePin(path) => fs::remove_file(path).map_err(failed)?,
             Bpffs::RemoveDir(path) => fs::remove_dir(path).map_err(failed)?,
             Bpffs::Mark(path, time) => mount::set_modified(path, time)?,
@@ -285,7 +286,7 @@ fn is_module_btf(fd: &OwnedFd, module: &str) -> Result<bool, Errno> {
     let mut name = [0u8; 64];
     let mut info =
         attr::BtfInfo { name: room(&mut name), name_len: len32(&name), ..attr::BtfInfo::default() };
-    match info_by_fd(Handle { name: module, fd: fd.as_fd() }, &mut info) {
+    match info_by_fd(Named { name: module, fd: fd.as_fd() }, &mut info) {
         // What has a longer name is another one.
         Err(Errno::ENOSPC) => return Ok(false),
         other => other?,
@@ -352,7 +353,7 @@ fn bpf_fd<A: Attr>(attr: &mut A) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
-fn info_by_fd<I: InfoStruct>(handle: Handle<'_>, info: &mut I) -> Result<(), Errno> {
+fn info_by_fd<I: InfoStruct>(handle: Named<'_>, info: &mut I) -> Result<(), Errno> {
     let mut attr = attr::Info {
         bpf_fd: raw(handle),
         info_len: u32::try_from(size_of::<I>()).unwrap_or(0),
@@ -361,7 +362,7 @@ fn info_by_fd<I: InfoStruct>(handle: Handle<'_>, info: &mut I) -> Result<(), Err
     bpf(&mut attr).map(drop)
 }
 
-fn raw(handle: Handle<'_>) -> u32 {
+fn raw(handle: Named<'_>) -> u32 {
     unsigned(handle.fd.as_raw_fd())
 }
 

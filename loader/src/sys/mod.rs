@@ -63,38 +63,38 @@ pub trait Kernel: Sync {
     ///
     /// # Errors
     /// The errno; `ENOENT` if the key is not there.
-    fn map_lookup(&self, map: Handle<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno>;
+    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno>;
 
     /// `BPF_MAP_LOOKUP_ELEM` of a map of programs or maps: the **id** of what stands there. Since: Linux 4.12.
     ///
     /// # Errors
     /// The errno; `ENOENT` if the slot is empty.
-    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno>;
+    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno>;
 
     /// `BPF_MAP_DELETE_ELEM`. Since: Linux 3.18.
     ///
     /// # Errors
     /// The errno; `ENOENT` if the key is not there, `EINVAL` for arrays, whose keys always are.
-    fn map_delete(&self, map: Handle<'_>, key: &[u8]) -> Result<(), Errno>;
+    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno>;
 
     /// `BPF_MAP_GET_NEXT_KEY`: the key behind `after`, `key_size` **bytes** of it; the first one for `None`, and for a
     /// key that is not there. Since: Linux 3.18; the first one since 4.12.
     ///
     /// # Errors
     /// The errno; `ENOENT` behind the last key.
-    fn map_next_key(&self, map: Handle<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno>;
+    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno>;
 
     /// `BPF_MAP_FREEZE`. Since: Linux 5.2.
     ///
     /// # Errors
     /// The errno.
-    fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno>;
+    fn map_freeze(&self, map: Named<'_>) -> Result<(), Errno>;
 
     /// mmap(2) of `len` **bytes** of a map's memory, at `address` unless that is 0. Since: Linux 5.5.
     ///
     /// # Errors
     /// The errno.
-    fn map_memory(&self, map: Handle<'_>, address: u64, len: usize) -> Result<Mapping, Errno>;
+    fn map_memory(&self, map: Named<'_>, address: u64, len: usize) -> Result<Mapping, Errno>;
 
     /// `BPF_PROG_LOAD`. Since: Linux 3.18.
     fn prog_load(&self, request: &ProgLoad<'_>) -> Reply;
@@ -115,13 +115,13 @@ pub trait Kernel: Sync {
     ///
     /// # Errors
     /// The errno.
-    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno>;
+    fn map_info(&self, map: Named<'_>) -> Result<MapInfo, Errno>;
 
     /// `BPF_OBJ_GET_INFO_BY_FD` of a program. Since: Linux 4.13.
     ///
     /// # Errors
     /// The errno.
-    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno>;
+    fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno>;
 
     /// `BPF_MAP_GET_FD_BY_ID`. Since: Linux 4.13.
     ///
@@ -139,7 +139,7 @@ pub trait Kernel: Sync {
     ///
     /// # Errors
     /// The errno. `EEXIST` if the name is taken, `EPERM` also where the path is on no bpffs or has a dot in it.
-    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno>;
+    fn obj_pin(&self, object: Named<'_>, path: &Path) -> Result<(), Errno>;
 
     /// `BPF_OBJ_GET`: opens what is pinned there. Since: Linux 4.4.
     ///
@@ -156,7 +156,7 @@ pub trait Kernel: Sync {
 
 /// A descriptor and the name of what it stands for.
 #[derive(Clone, Copy, Debug)]
-pub struct Handle<'a> {
+pub struct Named<'a> {
     /// The name, as the object gives it.
     pub name: &'a str,
     /// The descriptor.
@@ -223,7 +223,7 @@ pub struct MapCreate<'a> {
     /// What some types take besides.
     pub map_extra: u64,
     /// A map that looks like its inner maps.
-    pub inner: Option<Handle<'a>>,
+    pub inner: Option<Named<'a>>,
     /// Types of keys and values.
     pub types: Option<MapTypes<'a>>,
     /// Type of the value in the kernel, for struct_ops.
@@ -234,7 +234,7 @@ pub struct MapCreate<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct MapTypes<'a> {
     /// The loaded BTF that the numbers belong to.
-    pub btf: Handle<'a>,
+    pub btf: Named<'a>,
     /// Type of a key.
     pub key: TypeId,
     /// Type of a value.
@@ -245,7 +245,7 @@ pub struct MapTypes<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct MapUpdate<'a> {
     /// The map.
-    pub map: Handle<'a>,
+    pub map: Named<'a>,
     /// The key.
     pub key: &'a [u8],
     /// The value.
@@ -260,7 +260,7 @@ pub enum MapValue<'a> {
     /// Bytes.
     Bytes(&'a [u8]),
     /// The program or map behind a descriptor.
-    Handle(Handle<'a>),
+    Named(Named<'a>),
 }
 
 /// Arguments of [`Kernel::prog_load`].
@@ -283,11 +283,11 @@ pub struct ProgLoad<'a> {
     /// Its code; slots in `maps` get their descriptor in the immediate when the call is made.
     pub insns: &'a [Insn],
     /// Slots that refer to maps.
-    pub maps: &'a [(InsnIdx, Handle<'a>)],
+    pub maps: &'a [(InsnIdx, Named<'a>)],
     /// Slots that refer to types of modules, by their descriptors.
-    pub btfs: &'a [(InsnIdx, Handle<'a>)],
+    pub btfs: &'a [(InsnIdx, Named<'a>)],
     /// Types of modules whose functions are called: the first one stands at 1 in the kernel's `fd_array`.
-    pub fd_array: &'a [Handle<'a>],
+    pub fd_array: &'a [Named<'a>],
     /// What it attaches to.
     pub hook: Option<Hook<'a>>,
     /// Function types and source lines.
@@ -303,14 +303,14 @@ pub struct Hook<'a> {
     pub id: TypeId,
     /// Whose type: that of a module, by its BTF's descriptor, or of another program, by that program's; of the kernel
     /// without one.
-    pub of: Option<Handle<'a>>,
+    pub of: Option<Named<'a>>,
 }
 
 /// Function types and source lines of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgTypes<'a> {
     /// The loaded BTF that the numbers belong to.
-    pub btf: Handle<'a>,
+    pub btf: Named<'a>,
     /// Records of `struct bpf_func_info`: slot, type.
     pub funcs: &'a [[u32; 2]],
     /// Records of `struct bpf_line_info`: slot, file, text, number and column.
@@ -321,7 +321,7 @@ pub struct ProgTypes<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct TestRun<'a> {
     /// The program.
-    pub program: Handle<'a>,
+    pub program: Named<'a>,
     /// The packet, from its Ethernet header on; empty for types that take none.
     pub data: &'a [u8],
     /// Room for the packet as the program leaves it, in **bytes**; 0 if nobody wants to see it.
@@ -421,6 +421,8 @@ pub enum Bpffs<'a> {
     Has(&'a Path),
     /// mkdir(2).
     MakeDir(&'a Path),
+    /// renameat2(2) of a pin, from the first name to the second, which must be free. When it was last changed stays.
+    Rename(&'a Path, &'a Path),
     /// unlink(2) of a pin. What it holds lives on while something else holds it.
     RemovePin(&'a Path),
     /// rmdir(2), of an empty directory.

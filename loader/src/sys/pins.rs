@@ -49,6 +49,11 @@ impl Pins {
                 self.free(path)?;
                 self.dirs.insert(path.to_path_buf());
             }
+            Bpffs::Rename(from, to) => {
+                self.free(to)?;
+                let pin = self.pins.remove(from).ok_or(Errno::ENOENT)?;
+                self.pins.insert(to.to_path_buf(), pin);
+            }
             Bpffs::RemovePin(path) => {
                 self.pins.remove(path).ok_or(Errno::ENOENT)?;
             }

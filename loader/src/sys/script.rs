@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::text::{Text, about, path_word, pin_kind, pin_kind_of};
 use super::{
-    Bpffs, BtfLoad, Errno, Handle, Kernel, Log, MapCreate, MapInfo, MapUpdate, Mapping, Pinned, ProgInfo,
+    Bpffs, BtfLoad, Errno, Kernel, Log, MapCreate, MapInfo, MapUpdate, Mapping, Named, Pinned, ProgInfo,
     ProgLoad, Reply, TestRun, TestRunReply,
 };
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
@@ -95,39 +95,39 @@ impl<K: Kernel> Kernel for Recorder<K> {
         result
     }
 
-    fn map_lookup(&self, map: Handle<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
         let result = self.kernel.map_lookup(map, key, value_size);
         let request = format!("{} key={}", about("MAP_LOOKUP", map), hex(key));
         self.note_result(request, &result, |value| format!(" value={}", hex(value)));
         result
     }
 
-    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
+    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
         let result = self.kernel.slot_id(map, key);
         let id = result.map(|id| self.stable(id));
         self.note_result(format!("{} key={key}", about("SLOT_ID", map)), &id, |id| format!(" id={id}"));
         result
     }
 
-    fn map_delete(&self, map: Handle<'_>, key: &[u8]) -> Result<(), Errno> {
+    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
         let result = self.kernel.map_delete(map, key);
         self.note_result(delete(map, key), &result, |()| String::new());
         result
     }
 
-    fn map_next_key(&self, map: Handle<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
+    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
         let result = self.kernel.map_next_key(map, after, key_size);
         self.note_result(next_key(map, after), &result, |key| format!(" key={}", hex(key)));
         result
     }
 
-    fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
+    fn map_freeze(&self, map: Named<'_>) -> Result<(), Errno> {
         let result = self.kernel.map_freeze(map);
         self.note_result(about("MAP_FREEZE", map), &result, |()| String::new());
         result
     }
 
-    fn map_memory(&self, map: Handle<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
+    fn map_memory(&self, map: Named<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
         let result = self.kernel.map_memory(map, address, len);
         self.note_result(memory(map, address, len), &result, |_| String::new());
         result
@@ -149,7 +149,7 @@ impl<K: Kernel> Kernel for Recorder<K> {
         result
     }
 
-    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
+    fn map_info(&self, map: Named<'_>) -> Result<MapInfo, Errno> {
         let result = self.kernel.map_info(map);
         let id = result.as_ref().map_or(0, |info| self.stable(info.id));
         self.note_result(about("MAP_INFO", map), &result, |info| {
@@ -162,7 +162,7 @@ impl<K: Kernel> Kernel for Recorder<K> {
         result
     }
 
-    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
+    fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno> {
         let result = self.kernel.prog_info(program);
         let id = result.as_ref().map_or(0, |info| self.stable(info.id));
         self.note_result(about("PROG_INFO", program), &result, |info| {
@@ -185,7 +185,7 @@ impl<K: Kernel> Kernel for Recorder<K> {
         result
     }
 
-    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+    fn obj_pin(&self, object: Named<'_>, path: &Path) -> Result<(), Errno> {
         let result = self.kernel.obj_pin(object, path);
         self.note_result(pin(object, path), &result, |()| String::new());
         result
@@ -322,33 +322,28 @@ impl Kernel for Replay {
         self.outcome(request.text()).map(drop)
     }
 
-    fn map_lookup(&self, map: Handle<'_>, key: &[u8], _value_size: usize) -> Result<Vec<u8>, Errno> {
+    fn map_lookup(&self, map: Named<'_>, key: &[u8], _value_size: usize) -> Result<Vec<u8>, Errno> {
         let call = self.outcome(format!("{} key={}", about("MAP_LOOKUP", map), hex(key)))?;
         bytes(call, "value")
     }
 
-    fn slot_id(&self, map: Handle<'_>, key: u32) -> Result<u32, Errno> {
+    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
         self.outcome(format!("{} key={key}", about("SLOT_ID", map))).map(|call| number(call, "id"))
     }
 
-    fn map_delete(&self, map: Handle<'_>, key: &[u8]) -> Result<(), Errno> {
+    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
         self.outcome(delete(map, key)).map(drop)
     }
 
-    fn map_next_key(
-        &self,
-        map: Handle<'_>,
-        after: Option<&[u8]>,
-        _key_size: usize,
-    ) -> Result<Vec<u8>, Errno> {
+    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, _key_size: usize) -> Result<Vec<u8>, Errno> {
         self.outcome(next_key(map, after)).and_then(|call| bytes(call, "key"))
     }
 
-    fn map_freeze(&self, map: Handle<'_>) -> Result<(), Errno> {
+    fn map_freeze(&self, map: Named<'_>) -> Result<(), Errno> {
         self.outcome(about("MAP_FREEZE", map)).map(drop)
     }
 
-    fn map_memory(&self, map: Handle<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
+    fn map_memory(&self, map: Named<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
         self.outcome(memory(map, address, len)).and_then(|_| Mapping::anonymous(len))
     }
 
@@ -366,7 +361,7 @@ impl Kernel for Replay {
         })
     }
 
-    fn map_info(&self, map: Handle<'_>) -> Result<MapInfo, Errno> {
+    fn map_info(&self, map: Named<'_>) -> Result<MapInfo, Errno> {
         let call = self.outcome(about("MAP_INFO", map))?;
         Ok(MapInfo {
             id: number(call, "id"),
@@ -380,7 +375,7 @@ impl Kernel for Replay {
         })
     }
 
-    fn prog_info(&self, program: Handle<'_>) -> Result<ProgInfo, Errno> {
+    fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno> {
         let call = self.outcome(about("PROG_INFO", program))?;
         let maps = call.field("maps").unwrap_or_default();
         Ok(ProgInfo {
@@ -403,7 +398,7 @@ impl Kernel for Replay {
         self.outcome(format!("PROG_BY_ID {id}")).and_then(|_| null())
     }
 
-    fn obj_pin(&self, object: Handle<'_>, path: &Path) -> Result<(), Errno> {
+    fn obj_pin(&self, object: Named<'_>, path: &Path) -> Result<(), Errno> {
         self.outcome(pin(object, path)).map(drop)
     }
 
@@ -417,7 +412,7 @@ impl Kernel for Replay {
     }
 }
 
-fn pin(object: Handle<'_>, path: &Path) -> String {
+fn pin(object: Named<'_>, path: &Path) -> String {
     format!("{} path={}", about("OBJ_PIN", object), path_word(path))
 }
 
@@ -425,15 +420,15 @@ fn module_btf(module: &str) -> String {
     format!("MODULE_BTF {}", word(module))
 }
 
-fn memory(map: Handle<'_>, address: u64, len: usize) -> String {
+fn memory(map: Named<'_>, address: u64, len: usize) -> String {
     format!("{} address={address:#x} len={len}", about("MAP_MEMORY", map))
 }
 
-fn delete(map: Handle<'_>, key: &[u8]) -> String {
+fn delete(map: Named<'_>, key: &[u8]) -> String {
     format!("{} key={}", about("MAP_DELETE", map), hex(key))
 }
 
-fn next_key(map: Handle<'_>, after: Option<&[u8]>) -> String {
+fn next_key(map: Named<'_>, after: Option<&[u8]>) -> String {
     format!("{} after={}", about("MAP_NEXT_KEY", map), after.map_or("none".to_string(), hex))
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    Bpffs, BtfLoad, Handle, Hook, LogRequest, MapCreate, MapUpdate, MapValue, PinKind, ProgLoad, TestRun,
+    Bpffs, BtfLoad, Hook, LogRequest, MapCreate, MapUpdate, MapValue, Named, PinKind, ProgLoad, TestRun,
 };
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
@@ -55,7 +55,7 @@ impl Text for MapUpdate<'_> {
     fn text(&self) -> String {
         let value = match self.value {
             MapValue::Bytes(bytes) => hex(bytes),
-            MapValue::Handle(handle) => format!("fd:{}", word(handle.name)),
+            MapValue::Named(handle) => format!("fd:{}", word(handle.name)),
         };
         let (map, key, flags) = (word(self.map.name), hex(self.key), self.flags.bits());
         format!("MAP_UPDATE {map} key={key} value={value} flags={flags}")
@@ -116,7 +116,7 @@ fn hook(hook: Hook<'_>) -> String {
 }
 
 /// A command about one thing.
-pub(super) fn about(command: &str, handle: Handle<'_>) -> String {
+pub(super) fn about(command: &str, handle: Named<'_>) -> String {
     format!("{command} {}", word(handle.name))
 }
 
@@ -146,6 +146,7 @@ impl Text for Bpffs<'_> {
             Self::Is(path) => ("STATFS", path),
             Self::Has(path) => ("LSTAT", path),
             Self::MakeDir(path) => ("MKDIR", path),
+            Self::Rename(from, to) => return format!("RENAME {} {}", path_word(from), path_word(to)),
             Self::RemovePin(path) => ("UNLINK", path),
             Self::RemoveDir(path) => ("RMDIR", path),
             Self::Mark(path, _) => ("UTIMENSAT", path),

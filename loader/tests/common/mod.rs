@@ -3,7 +3,9 @@
 //! Only `wire` talks to a kernel; the rest is values in, values out.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
+pub(crate) mod fields;
 pub(crate) mod render;
 pub(crate) mod wire;
 

@@ -213,6 +213,9 @@ fn linked_program(out: &mut String, object: &LinkedObject, program: &LinkedProgr
 pub(crate) fn plan(plan: &LoadPlan<'_>, calls: &str) -> String {
     let spec = &plan.object.spec;
     let mut out = String::new();
+    for (create, error) in &plan.refused_maps {
+        let _ = writeln!(out, "map {:?} refused: {error}", create.slot);
+    }
     for (id, error) in &plan.refused {
         let _ = writeln!(out, "program {} refused: {error}", id.0);
     }

@@ -1,0 +1,39 @@
+//! What the kernel refused although a load could do without it.
+
+use std::fmt;
+
+use crate::sys::{Errno, Log};
+
+/// Something that the kernel refused and that the load did without.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Note {
+    /// The object's types. Maps and programs were loaded without types and lines of C.
+    Btf {
+        /// Why.
+        errno: Errno,
+        /// What the kernel wrote about it.
+        log: Log,
+    },
+    /// The types of a map's keys and values. The map was created without them.
+    MapTypes {
+        /// The map.
+        map: String,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Btf { errno, log } => {
+                write!(f, "loaded without types and source lines: BPF_BTF_LOAD failed: {errno}")?;
+                log.summary().map_or(Ok(()), |line| write!(f, ": {line}"))
+            }
+            Self::MapTypes { map, errno } => {
+                write!(f, "map {map:?} was created without types: BPF_MAP_CREATE with them failed: {errno}")
+            }
+        }
+    }
+}
