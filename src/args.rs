@@ -126,6 +126,9 @@ pub(crate) struct Reading {
     /// The type of a program whose section does not say it, such as xdp_main=xdp
     #[arg(long = "type", value_name = "PROG=TYPE")]
     pub(crate) types: Vec<String>,
+    /// Fit the code to the types in this file (CO-RE), not to the running kernel's: BTF, or an ELF file with it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) btf: Option<PathBuf>,
     /// What section names mean
     #[arg(long, value_enum, default_value_t)]
     pub(crate) section_dialect: SectionDialectArg,

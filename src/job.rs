@@ -4,11 +4,12 @@
 
 use std::path::Path;
 
+use rxdp_loader::elf;
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::LinkedObject;
 use rxdp_loader::load::{self, CodeTypes, Given, LoadError, LoadedObject, LoadedProgram, LogPolicy};
 use rxdp_loader::plan::{self, FillSlot, LoadPlan, LoadProgram, Options, PIN_ROOT, SlotSource, SlotValue};
-use rxdp_loader::spec::{Dialects, MapId, MapSpec, ObjectSpec, Pinning, ProgId};
+use rxdp_loader::spec::{Dialects, MapId, MapSpec, ObjectSpec, Pinning, ProgId, SpecError};
 use rxdp_loader::sys::Kernel;
 use rxdp_loader::tail_calls::{self, Conclusion, Entry, Open, Site};
 use rxdp_loader::uapi::{AttachType, ProgType};
@@ -67,7 +68,17 @@ pub(crate) fn read(path: &Path, reading: &Reading, machine: &Machine) -> Result<
         Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
     let spec = rxdp_loader::read(&rxdp_loader::object_name(path), &bytes, dialects);
     let spec = spec.map_err(|error| Failure::object(&name, error))?;
-    load::link_for(spec, machine, CodeTypes::Running).map_err(|error| Failure::object(&name, error))
+    let given = reading.btf.as_deref().map(types).transpose()?;
+    let code = given.as_deref().map_or(CodeTypes::Running, CodeTypes::Given);
+    load::link_for(spec, machine, code).map_err(|error| Failure::object(&name, error))
+}
+
+/// The types in the file of `--btf`.
+fn types(path: &Path) -> Result<Vec<u8>, Failure> {
+    let name = path.display().to_string();
+    let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
+    let types = elf::types_of(&bytes).map_err(|error| Failure::object(&name, SpecError::from(error)))?;
+    Ok(types.into_owned())
 }
 
 /// What `--prog`, `--type`, `--tail-call` and `--no-infer` say about this object.

@@ -8,6 +8,7 @@
 mod compressed;
 mod relocs;
 mod symbols;
+mod types;
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
@@ -23,6 +24,7 @@ use compressed::Budget;
 pub use compressed::MOST_DECOMPRESSED;
 pub use relocs::Reloc;
 pub use symbols::{Binding, Place, Symbol, SymbolKind};
+pub use types::types_of;
 
 /// Number of a section in the file's section table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -107,6 +109,9 @@ pub enum ElfError {
         "no symbol table: the object was stripped with `strip -s`; `llvm-strip -g` keeps what loading needs"
     )]
     NoSymbolTable,
+    /// An ELF file that was given for its types has none.
+    #[error("it has no section \".BTF\": give a file with types, such as /sys/kernel/btf/vmlinux")]
+    NoTypes,
     /// A table or section does not fit the file.
     #[error("malformed ELF file: {what}: {reason}")]
     Malformed {
