@@ -3,6 +3,7 @@
 //! What may not enter: the command.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use rxdp_sandbox::{End, PacketSocket, Sandbox, packets};
@@ -32,8 +33,11 @@ impl Wire {
         self.near.receive(TOO_LONG).unwrap().expect("a packet")[HEADERS..].to_vec()
     }
 
-    /// Sends without a pause while `work` runs; how many. `work` can look at the count meanwhile.
+    /// Sends without a pause while `work` runs; how many. `work` can look at the count meanwhile, which is not 0.
     pub(crate) fn flood(&self, payload: &[u8], work: impl FnOnce(&AtomicU32)) -> u32 {
+        // Two at once take the processors away from each other, and from what is to happen meanwhile.
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (sent, enough) = (AtomicU32::new(0), AtomicBool::new(false));
         thread::scope(|scope| {
             // Set also when `work` panics, or the scope would wait for ever.
@@ -44,6 +48,9 @@ impl Wire {
                     sent.fetch_add(1, Ordering::Relaxed);
                 }
             });
+            while sent.load(Ordering::Relaxed) == 0 {
+                thread::yield_now();
+            }
             work(&sent);
         });
         sent.into_inner()

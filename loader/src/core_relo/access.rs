@@ -21,6 +21,8 @@ pub(super) struct Access {
     /// The way there: members with a name and elements; anonymous members are passed through. For a type as a whole it
     /// is empty, for an enumeration's value it has the one step.
     pub(super) steps: Vec<Step>,
+    /// Members and elements on the way, those without a name among them.
+    pub(super) depth: usize,
     /// Where the part starts, in **bits** from the start of the root.
     pub(super) bit_offset: u32,
 }
@@ -43,7 +45,7 @@ pub(super) fn parse(
     text: &str,
     kind: CoreKind,
 ) -> Result<Access, &'static str> {
-    let mut access = Access { root, kind, steps: Vec::new(), bit_offset: 0 };
+    let mut access = Access { root, kind, steps: Vec::new(), depth: 0, bit_offset: 0 };
     if kind.is_about_type() {
         return if text == "0" { Ok(access) } else { Err("a type as a whole is asked for with \"0\"") };
     }
@@ -68,8 +70,7 @@ pub(super) fn parse(
 
 fn indices(text: &str) -> Result<Vec<u32>, &'static str> {
     let all: Option<Vec<u32>> = text.split(':').map(|index| index.parse().ok()).collect();
-    let all = all.ok_or("its access string is not made of numbers")?;
-    if all.len() > MAX_STEPS { Err("its access string has more than 64 steps") } else { Ok(all) }
+    all.ok_or("its access string is not made of numbers")
 }
 
 impl Access {
@@ -82,8 +83,18 @@ impl Access {
     ) -> Result<(), &'static str> {
         let size = graph.size_of(ty).ok_or("its type has no size")?;
         let bits = index.checked_mul(size).and_then(|bytes| bytes.checked_mul(8));
+        self.deeper()?;
         self.forward(bits)?;
         self.steps.push(Step { ty, index, name: None });
+        Ok(())
+    }
+
+    /// Goes one level deeper.
+    pub(super) fn deeper(&mut self) -> Result<(), &'static str> {
+        if self.depth == MAX_STEPS {
+            return Err("it lies deeper than 64 levels");
+        }
+        self.depth = self.depth.saturating_add(1);
         Ok(())
     }
 
@@ -100,6 +111,7 @@ impl Access {
         match &ty.kind {
             Kind::Composite { members, .. } => {
                 let member = members.get(to_usize(index)).ok_or("a structure has not so many members")?;
+                self.deeper()?;
                 self.forward(Some(member.bit_offset))?;
                 if member.name != StrOff(0) {
                     self.steps.push(Step { ty: id, index, name: Some(member.name) });

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::access::{Access, MAX_STEPS, Step, type_words};
+use super::access::{Access, Step, type_words};
 use super::compat::{self, At};
 use super::{CoreKind, Work};
 use crate::btf::{Kind, Type, TypeGraph, TypeId, essential};
@@ -18,6 +18,8 @@ pub(super) enum Miss {
     Differs(String),
     /// The comparison does not end.
     Endless,
+    /// The part cannot be reached, whatever the other types say.
+    Unreachable(&'static str),
 }
 
 /// The object's own part, and what is needed to compare.
@@ -41,7 +43,7 @@ impl Matcher<'_> {
     }
 
     fn here(&self, id: TypeId) -> Access {
-        Access { root: id, kind: self.access.kind, steps: Vec::new(), bit_offset: 0 }
+        Access { root: id, kind: self.access.kind, steps: Vec::new(), depth: 0, bit_offset: 0 }
     }
 
     fn whole(&self, id: TypeId) -> Result<Access, Miss> {
@@ -109,7 +111,7 @@ impl Matcher<'_> {
     }
 
     fn element(&self, id: TypeId, index: u32, found: &mut Access) -> Result<TypeId, Miss> {
-        found.element(self.target, id, index).map_err(|why| Miss::Differs(why.into()))?;
+        found.element(self.target, id, index).map_err(Miss::Unreachable)?;
         Ok(id)
     }
 
@@ -119,7 +121,7 @@ impl Matcher<'_> {
         let own = own.as_ref().and_then(|ty| ty.kind.members().get(to_usize(step.index)).copied());
         let own = own.ok_or(Miss::Endless)?;
         let wanted = Member { name: self.local.bytes_at(own.name), ty: own.ty };
-        if let Some(next) = self.search(&wanted, id, ty, found, 0)? {
+        if let Some(next) = self.search(&wanted, id, ty, found)? {
             return Ok(next);
         }
         let (name, member) = (type_words(self.target, id), String::from_utf8_lossy(wanted.name));
@@ -133,27 +135,28 @@ impl Matcher<'_> {
         id: TypeId,
         ty: &Type,
         found: &mut Access,
-        depth: usize,
     ) -> Result<Option<TypeId>, Miss> {
         let Kind::Composite { members, .. } = &ty.kind else {
             return Ok(None);
         };
         self.work.spend(members.len()).ok_or(Miss::Endless)?;
-        if depth == MAX_STEPS {
-            return Err(Miss::Endless);
+        if !members.is_empty() {
+            found.deeper().map_err(Miss::Unreachable)?;
         }
+        let depth = found.depth;
         for (index, member) in (0u32..).zip(members) {
             let name = self.target.bytes_at(member.name);
             let before = found.bit_offset;
+            found.depth = depth;
             if name.is_empty() {
-                found.forward(Some(member.bit_offset)).map_err(|why| Miss::Differs(why.into()))?;
+                found.forward(Some(member.bit_offset)).map_err(Miss::Unreachable)?;
                 let (inner, ty) = self.target.behind(member.ty).ok_or(Miss::Endless)?;
-                if let Some(next) = self.search(wanted, inner, &ty, found, depth.saturating_add(1))? {
+                if let Some(next) = self.search(wanted, inner, &ty, found)? {
                     return Ok(Some(next));
                 }
                 found.bit_offset = before;
             } else if name == wanted.name {
-                found.forward(Some(member.bit_offset)).map_err(|why| Miss::Differs(why.into()))?;
+                found.forward(Some(member.bit_offset)).map_err(Miss::Unreachable)?;
                 found.steps.push(Step { ty: id, index, name: Some(member.name) });
                 return self.readable(wanted, member.ty).map(Some);
             }

@@ -138,6 +138,9 @@ impl<'a> Resolver<'a> {
                     said.push(Said { access, value, candidate: *candidate });
                 }
                 Err(Miss::Differs(why)) => missed.push(why),
+                Err(Miss::Unreachable(why)) => {
+                    return Err(CoreError::Unanswerable { question: question.to_string(), why });
+                }
                 Err(Miss::Endless) => return Err(CoreError::Endless { question: question.to_string() }),
             }
         }
