@@ -8,6 +8,7 @@
 //! &[u8]
 //!   elf::parse     -> ElfObject     sections, symbols, relocations
 //!   spec::collect  -> ObjectSpec    maps, functions, programs, references, types
+//!   target::answer -> Answers       what the kernel's types say to what the object asks (CO-RE, attach targets, kfuncs)
 //!   link::link     -> LinkedObject  one stream of instructions a program, with a patch for every change
 //!   plan::plan     -> LoadPlan      the kernel calls to make, in order
 //! ======================== the kernel line ========================

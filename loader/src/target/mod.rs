@@ -1,6 +1,6 @@
 //! What an object asks of the types of the kernel that it is to run on, and the answers.
 //!
-//! [`needs`] says which names must be looked for, [`answer`] gives every question its answer: instructions that depend on
+//! [`needs_of_code`] and [`needs_of_kernel`] say which names must be looked for, [`answer`] gives every question its answer: instructions that depend on
 //! types (CO-RE), functions and hooks to attach to, the kernel's variables and functions. The types come in as an
 //! argument. A question without an answer stands in the way of the programs that ask it, not of the others.
 #![expect(clippy::wildcard_enum_match_arm, reason = "questions are about few of the many kinds of types")]
