@@ -20,7 +20,7 @@ use crate::bytes::Truncated;
 pub use ext::{BtfExt, CoreRelo, FuncInfo, LineInfo};
 pub use graph::{TypeGraph, essential};
 pub use target::{TargetBtf, Wanted};
-pub use types::{Btf, Kind, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
+pub use types::{Btf, Kind, KindSet, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
 
 /// Why BTF could not be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

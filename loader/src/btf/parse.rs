@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::types::{Btf, Kind, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
+use super::types::{Btf, Kind, KindSet, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
 use super::{BtfError, encode};
 use crate::bytes::{Endian, Reader, Truncated, to_usize, words};
 
@@ -47,43 +47,62 @@ pub(super) fn sections(data: &[u8], endian: Endian) -> Result<(&[u8], &[u8]), Bt
     Ok((types.bytes(to_usize(type_len), "types")?, strings.bytes(to_usize(str_len), "strings")?))
 }
 
-/// The three words that every type begins with, as far as they say where the next type begins.
+/// What the first words of a type say: its name, its kind, and where the next type begins.
 #[derive(Clone, Copy)]
 pub(super) struct Head {
     pub(super) name: StrOff,
-    kind: u32,
-    count: u32,
+    info: u32,
 }
 
 /// Reads the head of the type at this **byte**.
 pub(super) fn head(types: &[u8], at: usize, endian: Endian) -> Result<Head, Truncated> {
-    let [name, info, _size_or_type] = words(types, at, endian, "type")?;
-    Ok(Head { name: StrOff(name), kind: info >> 24 & 0x1f, count: info & 0xffff })
+    let [name, info] = words(types, at, endian, "type")?;
+    Ok(Head { name: StrOff(name), info })
 }
 
+/// **Bytes** behind the 12 of the head, by kind: always, and for each of the `vlen` parts. `None`: no such kind.
+const BEHIND: &[Option<(u8, u8)>; 20] = &{
+    let mut table = [None; 20];
+    table[encode::INT as usize] = Some((4, 0));
+    table[encode::PTR as usize] = Some((0, 0));
+    table[encode::ARRAY as usize] = Some((12, 0));
+    table[encode::STRUCT as usize] = Some((0, 12));
+    table[encode::UNION as usize] = Some((0, 12));
+    table[encode::ENUM as usize] = Some((0, 8));
+    table[encode::FWD as usize] = Some((0, 0));
+    table[encode::TYPEDEF as usize] = Some((0, 0));
+    table[encode::VOLATILE as usize] = Some((0, 0));
+    table[encode::CONST as usize] = Some((0, 0));
+    table[encode::RESTRICT as usize] = Some((0, 0));
+    table[encode::FUNC as usize] = Some((0, 0));
+    table[encode::FUNC_PROTO as usize] = Some((0, 8));
+    table[encode::VAR as usize] = Some((4, 0));
+    table[encode::DATASEC as usize] = Some((0, 12));
+    table[encode::FLOAT as usize] = Some((0, 0));
+    table[encode::DECL_TAG as usize] = Some((4, 0));
+    table[encode::TYPE_TAG as usize] = Some((0, 0));
+    table[encode::ENUM64 as usize] = Some((0, 12));
+    table
+};
+
 impl Head {
+    const fn kind(self) -> u32 {
+        self.info >> 24 & 0x1f
+    }
+
+    /// Whether the type is of one of these kinds.
+    pub(super) const fn is_one_of(self, kinds: KindSet) -> bool {
+        kinds.bits() >> self.kind() & 1 != 0
+    }
+
     /// **Bytes** of the whole type, which is number `id`.
     pub(super) fn len(self, id: u32) -> Result<usize, BtfError> {
-        const HEAD: usize = 12;
-        // A count has 16 bits, so nothing overflows.
-        let each = |bytes: usize| to_usize(self.count).saturating_mul(bytes);
-        let rest = match self.kind {
-            encode::INT | encode::VAR | encode::DECL_TAG => 4,
-            encode::ARRAY => 12,
-            encode::STRUCT | encode::UNION | encode::ENUM64 | encode::DATASEC => each(12),
-            encode::ENUM | encode::FUNC_PROTO => each(8),
-            encode::PTR
-            | encode::FWD
-            | encode::TYPEDEF
-            | encode::VOLATILE
-            | encode::CONST
-            | encode::RESTRICT
-            | encode::FUNC
-            | encode::FLOAT
-            | encode::TYPE_TAG => 0,
-            kind => return Err(BtfError::UnknownKind { id, kind }),
+        let Some(Some((always, each))) = BEHIND.get(to_usize(self.kind())) else {
+            return Err(BtfError::UnknownKind { id, kind: self.kind() });
         };
-        Ok(HEAD.saturating_add(rest))
+        // A count has 16 bits, so nothing overflows.
+        let parts = to_usize(self.info & 0xffff).wrapping_mul(usize::from(*each));
+        Ok(12usize.wrapping_add(usize::from(*always)).wrapping_add(parts))
     }
 }
 

@@ -12,34 +12,39 @@ use alloc::vec::Vec;
 use super::BtfError;
 use super::graph::{TypeGraph, essential};
 use super::parse;
-use super::types::{Kind, StrOff, Type, TypeId};
+use super::types::{Kind, KindSet, StrOff, Type, TypeId};
 use crate::bytes::{Endian, Reader, before_nul, to_usize};
 
-/// Names to look for, without their flavours.
+/// Names to look for, without their flavours, and the kinds of types that go by them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Wanted(BTreeSet<Vec<u8>>);
+pub struct Wanted {
+    names: BTreeSet<Vec<u8>>,
+    kinds: KindSet,
+}
 
 impl Wanted {
-    /// Looks for this name as well. A flavour (`___x`) plays no part.
-    pub fn add(&mut self, name: &[u8]) {
+    /// Looks for types of this name and of such kinds as well. A flavour (`___x`) plays no part.
+    pub fn add(&mut self, name: &[u8], kinds: KindSet) {
         if !name.is_empty() {
-            self.0.insert(essential(name).to_vec());
+            self.names.insert(essential(name).to_vec());
+            self.kinds |= kinds;
         }
     }
 
     /// Looks for these names as well.
     pub fn merge(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.names.extend(other.names);
+        self.kinds |= other.kinds;
     }
 
     /// Whether nothing is looked for.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.names.is_empty()
     }
 
     /// The names.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(Vec::as_slice)
+        self.names.iter().map(Vec::as_slice)
     }
 }
 
@@ -56,8 +61,8 @@ pub struct TargetBtf<'d> {
     end: u32,
     /// Where every [`STRIDE`]th type stands in `types`, in **bytes**.
     marks: Vec<u32>,
-    /// Where wanted names stand in its strings, in the positions that types use.
-    matches: Vec<(StrOff, usize)>,
+    /// Where strings stand that are wanted names with a flavour, and which names.
+    flavoured: BTreeMap<StrOff, usize>,
     /// Types of these names without their flavours, in order.
     named: BTreeMap<Vec<u8>, Vec<TypeId>>,
 }
@@ -66,8 +71,8 @@ pub struct TargetBtf<'d> {
 const STRIDE: u32 = 32;
 
 impl<'d> TargetBtf<'d> {
-    /// Goes through BTF as the kernel shows it in `/sys/kernel/btf`, looking for names. `base` is the kernel's for a
-    /// module, and was looked through for the same names.
+    /// Goes through BTF as the kernel shows it in `/sys/kernel/btf`, looking for types by name. `base` is the kernel's for
+    /// a module, and was looked through for the same names. What was not wanted may be found all the same, or not.
     ///
     /// # Errors
     /// [`BtfError`]: cut off, not BTF, or with a kind of type that this crate does not know.
@@ -84,10 +89,10 @@ impl<'d> TargetBtf<'d> {
             first: base.map_or(1, |base| base.end),
             end: 0,
             marks: Vec::new(),
-            matches: matches(strings, string_base, &names),
+            flavoured: flavoured(strings, string_base, &names),
             named: BTreeMap::new(),
         };
-        target.walk(&names)?;
+        target.walk(&names, wanted.kinds)?;
         Ok(target)
     }
 
@@ -113,19 +118,22 @@ impl<'d> TargetBtf<'d> {
     }
 
     /// Goes through the types: where each [`STRIDE`]th stands, and which have a wanted name.
-    fn walk(&mut self, names: &[&[u8]]) -> Result<(), BtfError> {
-        let known: BTreeMap<StrOff, usize> =
-            self.base.iter().flat_map(|base| &base.matches).chain(&self.matches).copied().collect();
-        let mut likely = Filter::new(known.len());
-        known.keys().for_each(|at| likely.insert(at.0.into()));
+    ///
+    /// A kernel has some 130,000 of them: what happens here for each one is the price of asking anything.
+    fn walk(&mut self, names: &[&[u8]], kinds: KindSet) -> Result<(), BtfError> {
+        let likely = Filter::of(names.iter().map(|name| prefix(name)));
         let (mut at, mut id) = (0usize, self.first);
         while at < self.types.len() {
             if id.saturating_sub(self.first) % STRIDE == 0 {
                 self.marks.push(u32::try_from(at).unwrap_or(u32::MAX));
             }
             let head = parse::head(self.types, at, self.endian)?;
-            if likely.has(head.name.0.into()) {
-                if let Some(name) = known.get(&head.name).and_then(|which| names.get(*which)) {
+            if head.is_one_of(kinds)
+                && (likely.has(prefix(self.rest_at(head.name))) || !self.flavoured.is_empty())
+            {
+                let which = names.binary_search(&before_nul(self.rest_at(head.name))).ok();
+                let which = which.or_else(|| self.flavour(head.name));
+                if let Some(name) = which.and_then(|which| names.get(which)) {
                     self.named.entry(name.to_vec()).or_default().push(TypeId(id));
                 }
             }
@@ -134,6 +142,21 @@ impl<'d> TargetBtf<'d> {
         }
         self.end = id;
         Ok(())
+    }
+
+    /// Which wanted name a string is a flavour of.
+    fn flavour(&self, at: StrOff) -> Option<usize> {
+        let of_base = self.base.and_then(|base| base.flavoured.get(&at));
+        self.flavoured.get(&at).or(of_base).copied()
+    }
+
+    /// The strings from this position on.
+    fn rest_at(&self, at: StrOff) -> &[u8] {
+        let string_base = self.base.map_or(0, Self::string_end);
+        match (self.base, at.0.checked_sub(string_base)) {
+            (Some(base), None) => base.rest_at(at),
+            (_, own) => own.and_then(|own| self.strings.get(to_usize(own)..)).unwrap_or_default(),
+        }
     }
 
     fn string_end(&self) -> u32 {
@@ -162,53 +185,36 @@ impl TypeGraph for TargetBtf<'_> {
     }
 
     fn bytes_at(&self, at: StrOff) -> &[u8] {
-        let string_base = self.base.map_or(0, Self::string_end);
-        match (self.base, at.0.checked_sub(string_base)) {
-            (Some(base), None) => base.bytes_at(at),
-            (_, own) => {
-                let rest = own.and_then(|own| self.strings.get(to_usize(own)..)).unwrap_or_default();
-                before_nul(rest)
-            }
-        }
+        before_nul(self.rest_at(at))
     }
 }
 
-/// Where strings of these names stand, flavours aside; positions count on from `base`.
-fn matches(strings: &[u8], base: u32, names: &[&[u8]]) -> Vec<(StrOff, usize)> {
-    let mut likely = Filter::new(names.len());
-    names.iter().for_each(|name| likely.insert(fold(name)));
-    let which = |name: &[u8]| names.binary_search(&name).ok();
-    let place = |start: usize| Some(StrOff(u32::try_from(start).ok()?.checked_add(base)?));
-    let mut found = Vec::new();
-    let mut start = 0;
-    for end in memchr::memchr_iter(0, strings) {
-        let name = strings.get(start..end).unwrap_or_default();
-        if likely.has(fold(name)) {
-            found.extend(which(name).and_then(|which| Some((place(start)?, which))));
-        }
-        start = end.saturating_add(1);
-    }
-    // Few names have a flavour, so they are looked for apart.
-    for inside in memchr::memmem::find_iter(strings, b"___") {
-        let before = strings.get(..inside).unwrap_or_default();
+/// Where strings stand that are one of these names with a flavour; positions count on from `base`. There are few.
+fn flavoured(strings: &[u8], base: u32, names: &[&[u8]]) -> BTreeMap<StrOff, usize> {
+    let of = |inside: usize| {
+        let before = strings.get(..inside)?;
         let start = memchr::memrchr(0, before).map_or(0, |nul| nul.saturating_add(1));
-        let name = before_nul(strings.get(start..).unwrap_or_default());
-        if essential(name).len() < name.len() {
-            found.extend(which(essential(name)).and_then(|which| Some((place(start)?, which))));
-        }
-    }
-    found.sort();
-    found.dedup();
-    found
+        let name = before_nul(strings.get(start..)?);
+        let which =
+            names.binary_search(&essential(name)).ok().filter(|_| essential(name).len() < name.len())?;
+        Some((StrOff(u32::try_from(start).ok()?.checked_add(base)?), which))
+    };
+    memchr::memmem::find_iter(strings, b"___").filter_map(of).collect()
 }
 
-/// A number that names rarely share: their length and both ends.
-fn fold(name: &[u8]) -> u64 {
-    let ends = match (name.first_chunk(), name.last_chunk()) {
-        (Some(first), Some(last)) => u64::from_ne_bytes(*first) ^ u64::from_ne_bytes(*last).rotate_left(23),
-        _ => name.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+/// The first 8 bytes of a string that ends at a NUL, as a number.
+fn prefix(text: &[u8]) -> u64 {
+    let Some(first) = text.first_chunk() else {
+        let few = before_nul(text).iter().rev();
+        return few.fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     };
-    ends ^ (name.len() as u64) << 56
+    let number = u64::from_le_bytes(*first);
+    // The lowest bit of this is the highest of the first byte that is 0. Source: Mycroft's test for a zero byte.
+    let zero = number.wrapping_sub(0x0101_0101_0101_0101) & !number & 0x8080_8080_8080_8080;
+    match zero.checked_shr(7).filter(|_| zero != 0) {
+        Some(zero) => number & (zero & zero.wrapping_neg()).wrapping_sub(1),
+        None => number,
+    }
 }
 
 /// A set that may say yes by mistake, but is asked in a nanosecond.
@@ -219,9 +225,17 @@ struct Filter {
 
 impl Filter {
     /// A filter that is wrong once in 32 times, or more rarely.
-    fn new(items: usize) -> Self {
-        let bits = items.saturating_mul(32).max(4096).next_power_of_two();
-        Self { bits: vec![0; bits / 64], shift: 64u32.saturating_sub(bits.trailing_zeros()) }
+    fn of(items: impl ExactSizeIterator<Item = u64>) -> Self {
+        let bits = items.len().saturating_mul(32).max(4096).next_power_of_two();
+        let mut filter =
+            Self { bits: vec![0; bits / 64], shift: 64u32.saturating_sub(bits.trailing_zeros()) };
+        for item in items {
+            let (word, bit) = filter.place(item);
+            if let Some(word) = filter.bits.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        filter
     }
 
     /// The word and the bit in it.
@@ -231,15 +245,25 @@ impl Filter {
         (usize::try_from(hash / 64).unwrap_or(0), 1 << (hash % 64))
     }
 
-    fn insert(&mut self, item: u64) {
-        let (word, bit) = self.place(item);
-        if let Some(word) = self.bits.get_mut(word) {
-            *word |= bit;
-        }
-    }
-
     fn has(&self, item: u64) -> bool {
         let (word, bit) = self.place(item);
         self.bits.get(word).is_some_and(|word| word & bit != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_at_the_nul() {
+        let number = |text: &[u8]| text.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+        assert_eq!(prefix(b"abc\0defghi"), number(b"abc"));
+        assert_eq!(prefix(b"abc"), number(b"abc"));
+        assert_eq!(prefix(b"abcdefghij"), number(b"abcdefgh"));
+        assert_eq!(prefix(b"abcdefg\0\x01"), number(b"abcdefg"));
+        assert_eq!(prefix(b"\0abcdefgh"), 0);
+        assert_eq!((prefix(b""), prefix(b"\0")), (0, 0));
+        assert_eq!(prefix(b"\x80\x81\x01\0\x01\x01\x01\x01\x01"), number(b"\x80\x81\x01"));
     }
 }

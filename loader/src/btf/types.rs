@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::encode;
 use crate::bytes::{before_nul, to_usize};
 
 /// Number of a type; 0 is `void`.
@@ -148,6 +149,43 @@ pub enum Kind {
     },
 }
 
+bitflags::bitflags! {
+    /// Kinds of types, a bit each: `1 << BTF_KIND_*`.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct KindSet: u32 {
+        /// Integers.
+        const INT = 1 << encode::INT;
+        /// Pointers.
+        const PTR = 1 << encode::PTR;
+        /// Arrays.
+        const ARRAY = 1 << encode::ARRAY;
+        /// Structures.
+        const STRUCT = 1 << encode::STRUCT;
+        /// Unions.
+        const UNION = 1 << encode::UNION;
+        /// Enumerations of either width.
+        const ENUM = 1 << encode::ENUM | 1 << encode::ENUM64;
+        /// Structures and unions that are only declared.
+        const FWD = 1 << encode::FWD;
+        /// Other names for types.
+        const TYPEDEF = 1 << encode::TYPEDEF;
+        /// Qualifiers and tags.
+        const QUALIFIED = 1 << encode::VOLATILE | 1 << encode::CONST | 1 << encode::RESTRICT | 1 << encode::TYPE_TAG;
+        /// Tags on declarations.
+        const DECL_TAG = 1 << encode::DECL_TAG;
+        /// Functions.
+        const FUNC = 1 << encode::FUNC;
+        /// Prototypes.
+        const FUNC_PROTO = 1 << encode::FUNC_PROTO;
+        /// Variables.
+        const VAR = 1 << encode::VAR;
+        /// Sections of variables.
+        const DATASEC = 1 << encode::DATASEC;
+        /// Floating-point numbers.
+        const FLOAT = 1 << encode::FLOAT;
+    }
+}
+
 /// A member of a structure or union.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Member {
@@ -205,6 +243,30 @@ impl Kind {
         match self {
             Self::Ptr(to) => Some(*to),
             _ => None,
+        }
+    }
+
+    /// The kinds that count as this one when types are compared.
+    pub const fn like(&self) -> KindSet {
+        match self {
+            Self::Void => KindSet::empty(),
+            Self::Int { .. } => KindSet::INT,
+            Self::Ptr(_) => KindSet::PTR,
+            Self::Array { .. } => KindSet::ARRAY,
+            Self::Composite { union: false, .. } => KindSet::STRUCT,
+            Self::Composite { union: true, .. } => KindSet::UNION,
+            Self::Enum { .. } | Self::Enum64 { .. } => KindSet::ENUM,
+            Self::Fwd { .. } => KindSet::FWD,
+            Self::Typedef(_) => KindSet::TYPEDEF,
+            Self::Volatile(_) | Self::Const(_) | Self::Restrict(_) | Self::TypeTag { .. } => {
+                KindSet::QUALIFIED
+            }
+            Self::DeclTag { .. } => KindSet::DECL_TAG,
+            Self::Func { .. } => KindSet::FUNC,
+            Self::FuncProto { .. } => KindSet::FUNC_PROTO,
+            Self::Var { .. } => KindSet::VAR,
+            Self::Datasec { .. } => KindSet::DATASEC,
+            Self::Float { .. } => KindSet::FLOAT,
         }
     }
 

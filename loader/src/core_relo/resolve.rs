@@ -21,8 +21,9 @@ pub fn wanted<'r>(btf: &Btf, records: impl IntoIterator<Item = &'r CoreRelo>, wa
     for record in records.into_iter().filter(|record| record.needs_target()) {
         // Records stand by type more often than not.
         if last.replace(record.ty) != Some(record.ty) {
-            let name = btf.get(record.ty).map_or(StrOff(0), |ty| ty.name);
-            wanted.add(btf.bytes_at(name));
+            if let Some(ty) = btf.get(record.ty) {
+                wanted.add(btf.bytes_at(ty.name), ty.kind.like());
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use crate::btf::{Kind, Wanted};
+use crate::btf::{Kind, KindSet, Wanted};
 use crate::core_relo::{KernelTypes, Location};
 use crate::spec::section::SectionFlags;
 use crate::spec::{ObjectSpec, ProgId, ProgramSpec};
@@ -111,7 +111,7 @@ pub(super) fn wanted(spec: &ObjectSpec, wanted: &mut Wanted) {
             program.kind.target.as_deref().filter(|_| program.kind.ty != Some(ProgType::EXT))
         {
             let (prefix, _) = prefix_of(program.kind.attach);
-            wanted.add(format!("{prefix}{}", split(target).1).as_bytes());
+            wanted.add(format!("{prefix}{}", split(target).1).as_bytes(), KindSet::FUNC | KindSet::TYPEDEF);
         }
     }
 }

@@ -5,7 +5,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 
-use crate::btf::{Btf, Kind, TargetBtf, TypeGraph, TypeId, Wanted, essential};
+use crate::btf::{Btf, Kind, KindSet, TargetBtf, TypeGraph, TypeId, Wanted, essential};
 use crate::core_relo::{KernelTypes, Location, types_are_compatible};
 use crate::spec::{Extern, ExternKind, ObjectSpec};
 
@@ -34,8 +34,9 @@ pub enum KsymError {
 
 /// Adds the names of the externs that the kernel's types must have.
 pub(super) fn wanted(spec: &ObjectSpec, wanted: &mut Wanted) {
-    for (name, _) in typed(spec) {
-        wanted.add(name.as_bytes());
+    for (name, external) in typed(spec) {
+        let function = matches!(external.kind, ExternKind::Typed { function: true, .. });
+        wanted.add(name.as_bytes(), if function { KindSet::FUNC } else { KindSet::VAR });
     }
 }
 

@@ -13,7 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::attach::{Attach, AttachError};
-use crate::btf::{Btf, Kind, Member, TargetBtf, Type, TypeGraph, TypeId, Wanted, essential};
+use crate::btf::{Btf, Kind, KindSet, Member, TargetBtf, Type, TypeGraph, TypeId, Wanted, essential};
 use crate::bytes::to_usize;
 use crate::core_relo::{KernelTypes, Location};
 use crate::spec::{FuncId, MapId, MapSpec, ObjectSpec, ProgId};
@@ -79,8 +79,8 @@ pub(super) fn wanted(spec: &ObjectSpec, wanted: &mut Wanted) {
     };
     for (_, map) in all(spec) {
         let name = name_of(btf, map);
-        wanted.add(name);
-        wanted.add(&[WRAPPER, name].concat());
+        wanted.add(name, KindSet::STRUCT);
+        wanted.add(&[WRAPPER, name].concat(), KindSet::STRUCT);
     }
 }
 
