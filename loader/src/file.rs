@@ -15,8 +15,10 @@ const LARGEST: u64 = 256 << 20;
 /// [`Error::Open`] if it cannot be read, [`Error::TooLarge`] if it has more than 256 MiB.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |error| Error::open(path, &error);
-    let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
+    let expected = file.metadata().map_or(0, |metadata| metadata.len().min(LARGEST));
+    // Growing by and by would take twice the memory.
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
     file.take(LARGEST.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         return Err(Error::TooLarge { path: path.into(), limit: LARGEST });

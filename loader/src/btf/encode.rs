@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::parse::MAGIC;
-use super::types::{Btf, Kind, Type};
+use super::types::{Btf, Kind, StrOff, Type, TypeId};
 use crate::bytes::unsigned;
 
 // `BTF_KIND_*`, `include/uapi/linux/btf.h`.
@@ -35,21 +35,34 @@ impl Btf {
     ///
     /// Type numbers and string positions stay as they are: code carries type numbers.
     pub fn encode(&self) -> Vec<u8> {
-        let mut words = Words(Vec::new());
-        for ty in self.types.iter().skip(1) {
-            words.ty(ty);
-        }
-        let types = words.0;
-        let types_len = len32(&types);
-        let mut out = Words(Vec::new());
+        self.encode_where(|_| true)
+    }
+
+    /// The same, with a pointer to nothing in place of each type that is not needed.
+    pub fn encode_where(&self, is_needed: impl Fn(TypeId) -> bool) -> Vec<u8> {
+        let mut out = Words(Vec::with_capacity(self.strings.len().saturating_add(4096)));
         out.0.extend(MAGIC.to_ne_bytes());
         out.0.extend([1, 0]);
-        out.all(&[HEADER, 0, types_len, types_len, len32(&self.strings)]);
-        out.0.extend(types);
+        out.all(&[HEADER, 0]);
+        let lengths = out.0.len();
+        out.all(&[0, 0, 0]);
+        let start = out.0.len();
+        for (id, ty) in (0u32..).map(TypeId).zip(&self.types).skip(1) {
+            match is_needed(id) {
+                true => out.ty(ty),
+                false => out.ty(&NOTHING),
+            }
+        }
+        let types_len = u32::try_from(out.0.len().saturating_sub(start)).unwrap_or(u32::MAX);
         out.0.extend(&self.strings);
+        let words = [types_len, types_len, len32(&self.strings)].map(u32::to_ne_bytes);
+        out.0.iter_mut().skip(lengths).zip(words.as_flattened()).for_each(|(to, from)| *to = *from);
         out.0
     }
 }
+
+/// Stands in place of a type that is not needed.
+const NOTHING: Type = Type { name: StrOff(0), kind: Kind::Ptr(TypeId(0)) };
 
 /// Bytes under construction.
 struct Words(Vec<u8>);
@@ -146,7 +159,7 @@ mod tests {
     use alloc::vec;
 
     use super::super::BtfError;
-    use super::super::types::{Linkage, Member, Param, SecVar, StrOff, TypeId};
+    use super::super::types::{Linkage, Member, Param, SecVar};
     use super::*;
     use crate::bytes::Endian;
 

@@ -8,6 +8,7 @@ mod map;
 mod pins;
 mod program;
 mod slots;
+mod types;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -423,7 +424,10 @@ pub fn plan<'o>(
 
     let mut steps = Vec::new();
     if let Some(btf) = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF)) {
-        steps.push(Step::LoadBtf(btf.encode()));
+        steps.push(Step::LoadBtf(match types::needed(object) {
+            Some(needed) => btf.encode_where(|id| needed.get(id.index()).copied().unwrap_or(false)),
+            None => btf.encode(),
+        }));
     }
     let ids: Vec<ProgId> = programs.iter().map(|load| load.program).collect();
     let pins = pins::all(object, options, machine.features, &ids)?;
