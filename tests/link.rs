@@ -28,7 +28,7 @@ fn what_does_not_load_alone_loads_joined() {
     assert_eq!((code, out.contains("\"add\"")), (1, true), "{out}");
     let (code, out, err) = rxdp(&["verify", "main.o", "lib.o", "--link"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    assert_eq!(out, "main.o + lib.o: ok, 6 of 6 maps, 1 of 1 programs\n");
+    assert_eq!(out, "main.o + lib.o: ok, 7 of 7 maps, 1 of 1 programs\n");
 }
 
 #[test]

@@ -12,11 +12,11 @@
 mod common;
 
 use common::{all, bytes_of, plan, spec_of};
-use rxdp_loader::btf::{Btf, Kind, Linkage};
+use rxdp_loader::btf::{Btf, Kind, Linkage, SecVar, StrOff, Type};
 use rxdp_loader::elf;
 use rxdp_loader::externs::{self, Facts};
 use rxdp_loader::features::Machine;
-use rxdp_loader::join::JoinError;
+use rxdp_loader::join::{self, JoinError};
 use rxdp_loader::link;
 use rxdp_loader::load::Input;
 use rxdp_loader::spec::{Dialects, MapSpec, ObjectSpec, RelocTarget};
@@ -167,6 +167,33 @@ fn a_function_that_is_beaten_is_gone_and_private_ones_stay() {
 }
 
 #[test]
+fn a_map_of_another_file_is_none_of_this_one() {
+    let maps = |spec: &ObjectSpec| {
+        let maps = spec.maps.iter().filter(|map| map.section == ".maps");
+        maps.map(|map| map.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(maps(&spec_of("join/main.o")), ["own_counts"]);
+    assert_eq!(maps(&whole()), ["own_counts", "counts"]);
+}
+
+/// clang of today puts no variables into `.extern`; a later one does.
+#[test]
+fn a_section_of_what_is_defined_elsewhere_is_left_out() {
+    let (main, lib) = (bytes_of("join/main.o"), bytes_of("join/lib.o"));
+    let mut files = join::parse(&[("main.o", &main), ("lib.o", &lib)]).unwrap();
+    let btf = files[0].types.btf.as_mut().unwrap();
+    let var = btf.find("limit", |kind| matches!(kind, Kind::Var { .. })).unwrap();
+    let name = StrOff(u32::try_from(btf.strings.len()).unwrap());
+    btf.strings.extend(b".extern\0");
+    let vars = vec![SecVar { var, offset: 0, size: 4 }];
+    btf.types.push(Type { name, kind: Kind::Datasec { size: 0, vars } });
+    let whole = join::join(&files).unwrap();
+    let sections = |btf: &Btf| btf.types.iter().filter(|ty| btf.is_named(ty.name, ".extern")).count();
+    assert_eq!(sections(files[0].types.btf.as_ref().unwrap()), 1);
+    assert_eq!(sections(whole.types.btf.as_ref().unwrap()), 0);
+}
+
+#[test]
 fn types_of_all_files_are_one_graph() {
     let whole = whole();
     let btf = whole.btf.as_ref().unwrap();
@@ -191,6 +218,19 @@ fn types_of_all_files_are_one_graph() {
     let mut once = globals.clone();
     once.dedup();
     assert_eq!(globals, once);
+    for ty in &btf.types {
+        if let Kind::Datasec { vars, .. } = &ty.kind {
+            let apart = vars.windows(2).all(|pair| pair[0].offset + pair[0].size <= pair[1].offset);
+            assert!(apart, "{}: {vars:?}", btf.string(ty.name));
+        }
+    }
+    let license = btf.find("license", |kind| matches!(kind, Kind::Datasec { .. })).unwrap();
+    assert!(
+        matches!(btf.kind(license), Some(Kind::Datasec { vars, .. }) if vars.len() == 1),
+        "they say the same"
+    );
+    let add = btf.find("add", |kind| matches!(kind, Kind::Func { .. })).unwrap();
+    assert!(matches!(btf.kind(add), Some(Kind::Func { linkage: Linkage::STATIC, .. })), "main.c hides it");
     // The kernel takes all of a program's functions and lines, or none.
     let mut whole = whole.clone();
     externs::resolve(&mut whole, &Machine::NEWEST, &Facts::default()).unwrap();
