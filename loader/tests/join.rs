@@ -39,10 +39,10 @@ fn whole() -> ObjectSpec {
 
 /// Where a variable stands in its section, in **bytes**.
 fn offset_of(btf: &Btf, name: &str) -> usize {
-    let sections = btf.types.iter().filter_map(|ty| match &ty.kind {
-        Kind::Datasec { vars, .. } => Some(vars),
-        _ => None,
-    });
+    let sections = btf
+        .types
+        .iter()
+        .filter_map(|ty| if let Kind::Datasec { vars, .. } = &ty.kind { Some(vars) } else { None });
     let var = sections.flatten().find(|var| btf.name(var.var) == name).unwrap();
     usize::try_from(var.offset).unwrap()
 }

@@ -6,7 +6,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::sections::Parts;
@@ -72,33 +72,24 @@ impl Graph {
     /// Appends a file's types.
     fn append(&mut self, file: &File<'_>) -> Result<(), JoinError> {
         let base = u32::try_from(self.btf.types.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        self.bases.push(base);
         let mut names = BTreeMap::new();
-        for (id, ty) in (0u32..).zip(file.types.btf.iter().flat_map(|btf| &btf.types)).skip(1) {
-            let Some(btf) = &file.types.btf else {
-                continue;
-            };
+        if let Some(btf) = &file.types.btf {
+            self.append_types(file.name, btf, base)?;
+            names = visible(btf, base);
+        }
+        self.names.push(names);
+        Ok(())
+    }
+
+    fn append_types(&mut self, file: &str, btf: &Btf, base: u32) -> Result<(), JoinError> {
+        for (id, ty) in btf.types.iter().enumerate().skip(1) {
             if let Some(missing) = self.push(btf, ty, base) {
                 let error =
                     BtfError::NoSuchType { id: missing.0, context: format!("type {id} refers to it") };
-                return Err(JoinError::file(file.name, SpecError::from(error)));
-            }
-            if let Kind::Var { linkage, .. } | Kind::Func { linkage, .. } = ty.kind {
-                if linkage != Linkage::STATIC {
-                    let ty_of = Named { ty: moved(TypeId(id), base), section: None };
-                    names.insert(btf.string(ty.name).into_owned(), ty_of);
-                }
+                return Err(JoinError::file(file, SpecError::from(error)));
             }
         }
-        for (section, vars) in file.types.btf.iter().flat_map(sections) {
-            for (name, var) in vars {
-                let named = names.get_mut(&name).filter(|named: &&mut Named| named.ty == moved(var, base));
-                if let Some(named) = named {
-                    named.section = Some(section.clone());
-                }
-            }
-        }
-        self.names.push(names);
-        self.bases.push(base);
         Ok(())
     }
 
@@ -217,15 +208,29 @@ fn append<T: Copy>(
     }
 }
 
-/// Sections of variables: their names, and the names and numbers of what is in them.
-fn sections(btf: &Btf) -> impl Iterator<Item = (String, Vec<(String, TypeId)>)> {
-    btf.types.iter().filter_map(|ty| {
+/// What a file says about names that others can see, under the numbers that its types have in the graph.
+fn visible(btf: &Btf, base: u32) -> BTreeMap<String, Named> {
+    let mut names = BTreeMap::new();
+    for (id, ty) in (0u32..).map(TypeId).zip(&btf.types) {
+        if let Kind::Var { linkage, .. } | Kind::Func { linkage, .. } = ty.kind {
+            if linkage != Linkage::STATIC {
+                let named = Named { ty: moved(id, base), section: None };
+                names.insert(btf.string(ty.name).into_owned(), named);
+            }
+        }
+    }
+    for ty in &btf.types {
         let Kind::Datasec { vars, .. } = &ty.kind else {
-            return None;
+            continue;
         };
-        let vars = vars.iter().map(|var| (btf.name(var.var).into_owned(), var.var));
-        Some((btf.string(ty.name).to_string(), vars.collect()))
-    })
+        for var in vars {
+            let named = names.get_mut(btf.name(var.var).as_ref());
+            if let Some(named) = named.filter(|named| named.ty == moved(var.var, base)) {
+                named.section = Some(btf.string(ty.name).into_owned());
+            }
+        }
+    }
+    names
 }
 
 /// Positions in sections of a joined object fit 32 bits, since no object is that large.
