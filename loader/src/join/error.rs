@@ -52,10 +52,18 @@ pub enum JoinError {
         /// What another says.
         other: Box<Said>,
     },
-    /// Joined they are larger than any object.
-    #[error("joined, the sections have more than {limit} bytes, which no object has")]
-    TooLarge {
-        /// How many **bytes** sections may have at most.
+    /// A part of a section is to be aligned so that most of the whole would be padding.
+    #[error(
+        "section {section:?} of {file} begins at a multiple of {align} bytes: joined, all sections together may have {limit} bytes of padding"
+    )]
+    Padding {
+        /// The section.
+        section: String,
+        /// The file whose part needs too much.
+        file: String,
+        /// What its beginning is to be a multiple of, in **bytes**.
+        align: u64,
+        /// How many **bytes** of padding there may be in all sections.
         limit: u64,
     },
     /// A name is defined twice.

@@ -5,12 +5,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::symbols::Symbols;
-use super::{File, JoinError, said};
+use super::{File, JoinError, name_of, said};
 use crate::bytes::{Endian, Reader, to_usize, until_nul};
 use crate::elf::{Content, Reloc, Section, SectionIdx};
 
-/// Most **bytes** of all sections together: padding to large alignments must not take all memory.
-const LARGEST: u64 = 256 << 20;
+/// Most **bytes** of padding in all sections together: a number in a file must not take any amount of memory.
+const MOST_PADDING: u64 = 1 << 20;
 
 /// Every file has a licence of its own, and they are to agree.
 const LICENSE: &str = "license";
@@ -26,8 +26,8 @@ pub(super) struct Parts<'d> {
     by_name: BTreeMap<&'d str, SectionIdx>,
     /// By file and section. What is not loaded went nowhere.
     places: BTreeMap<(usize, SectionIdx), Part>,
-    /// **Bytes** that sections may still take.
-    room: u64,
+    /// **Bytes** of padding that are still free.
+    padding: u64,
 }
 
 /// Where a file's section went.
@@ -49,12 +49,12 @@ pub(super) fn join<'d>(files: &[File<'d>]) -> Result<Parts<'d>, JoinError> {
         owners: Vec::from([0]),
         by_name: BTreeMap::new(),
         places: BTreeMap::new(),
-        room: LARGEST,
+        padding: MOST_PADDING,
     };
     for (number, file) in files.iter().enumerate() {
         for section in file.elf.sections.iter().skip(1).filter(|section| is_loaded(section)) {
             let part = match parts.by_name.get(section.name) {
-                None => parts.begin(number, section)?,
+                None => parts.begin(number, section),
                 Some(idx) => parts.go_on(files, *idx, number, section)?,
             };
             parts.places.insert((number, section.idx), part);
@@ -97,13 +97,12 @@ impl<'d> Parts<'d> {
     }
 
     /// A section that no file before has.
-    fn begin(&mut self, file: usize, section: &Section<'d>) -> Result<Part, JoinError> {
+    fn begin(&mut self, file: usize, section: &Section<'d>) -> Part {
         let idx = SectionIdx(u32::try_from(self.sections.len()).unwrap_or(u32::MAX));
-        self.take(section, 0)?;
         self.sections.push(Section { idx, relocs: Vec::new(), symbols: Vec::new(), ..section.clone() });
         self.owners.push(file);
         self.by_name.insert(section.name, idx);
-        Ok(Part { section: idx, start: 0, repeated: false })
+        Part { section: idx, start: 0, repeated: false }
     }
 
     /// A section that an earlier file has as well.
@@ -114,49 +113,52 @@ impl<'d> Parts<'d> {
         file: usize,
         section: &Section<'d>,
     ) -> Result<Part, JoinError> {
-        let too_large = || JoinError::TooLarge { limit: LARGEST };
         let owner = self.owners.get(to_usize(idx.0)).copied().unwrap_or_default();
-        let Some(before) = self.sections.get(to_usize(idx.0)) else {
-            return Err(too_large());
+        let Some(joined) = self.sections.get_mut(to_usize(idx.0)) else {
+            return Ok(self.begin(file, section));
         };
-        let name = || section.name.to_string();
-        let (one_is, other_is) = (content(before), content(section));
-        if one_is != other_is {
-            let (one, other) = (said(files, owner, one_is), said(files, file, other_is));
-            return Err(JoinError::Section { section: name(), one, other });
+        if content(joined) != content(section) {
+            return Err(JoinError::Section {
+                section: section.name.to_string(),
+                one: said(files, owner, content(joined)),
+                other: said(files, file, content(section)),
+            });
         }
         if matches!(section.name, LICENSE | VERSION) {
             let endian = files.first().map_or(Endian::NATIVE, |file| file.elf.endian);
-            let (one_says, other_says) = (says(before, endian), says(section, endian));
-            if one_says != other_says {
-                let (one, other) = (said(files, owner, one_says), said(files, file, other_says));
-                return Err(JoinError::Differs { section: name(), one, other });
+            let (one, other) = (says(joined, endian), says(section, endian));
+            if one != other {
+                return Err(JoinError::Differs {
+                    section: section.name.to_string(),
+                    one: said(files, owner, one),
+                    other: said(files, file, other),
+                });
             }
             return Ok(Part { section: idx, start: 0, repeated: true });
         }
-        let align = before.align.max(section.align).max(1);
-        let start = before.size.checked_next_multiple_of(align).ok_or_else(too_large)?;
-        let size = start.checked_add(section.size).ok_or_else(too_large)?;
-        self.take(section, start.saturating_sub(before.size))?;
-        if let Some(before) = self.sections.get_mut(to_usize(idx.0)) {
-            if section.content == Content::Bytes {
-                let data = before.data.to_mut();
-                data.resize(usize::try_from(start).map_err(|_too_large| too_large())?, 0);
-                data.extend_from_slice(&section.data);
-            }
-            (before.size, before.align) = (size, align);
-        }
+        let start = append(joined, section, &mut self.padding).ok_or_else(|| JoinError::Padding {
+            section: section.name.to_string(),
+            file: name_of(files, file),
+            align: section.align,
+            limit: MOST_PADDING,
+        })?;
         Ok(Part { section: idx, start, repeated: false })
     }
+}
 
-    /// Notes that a section needs room, with so many **bytes** of padding before it.
-    fn take(&mut self, section: &Section<'_>, padding: u64) -> Result<(), JoinError> {
-        if section.content == Content::Bytes {
-            let needed = section.size.saturating_add(padding);
-            self.room = self.room.checked_sub(needed).ok_or(JoinError::TooLarge { limit: LARGEST })?;
-        }
-        Ok(())
+/// Puts a section behind another. Returns where it begins, in **bytes**; `None` if that takes too much padding.
+fn append(joined: &mut Section<'_>, section: &Section<'_>, padding: &mut u64) -> Option<u64> {
+    let align = joined.align.max(section.align).max(1);
+    let start = joined.size.checked_next_multiple_of(align)?;
+    *padding = padding.checked_sub(start.checked_sub(joined.size)?)?;
+    if section.content == Content::Bytes {
+        let data = joined.data.to_mut();
+        data.resize(usize::try_from(start).ok()?, 0);
+        data.extend_from_slice(&section.data);
     }
+    // Zeroes may claim to be of any size; who looks at the section says how many are too many.
+    (joined.size, joined.align) = (start.saturating_add(section.size), align);
+    Some(start)
 }
 
 /// What a licence or a version says.
