@@ -98,6 +98,11 @@ impl Attach {
         self.object.as_deref().unwrap_or(Path::new(""))
     }
 
+    /// The object file, and those that it is joined with.
+    pub(crate) fn objects(&self) -> Vec<&Path> {
+        self.choices.with(self.object())
+    }
+
     /// The interface's name.
     pub(crate) fn interface(&self) -> &str {
         self.interface.as_deref().unwrap_or_default()
@@ -118,6 +123,16 @@ pub(crate) struct Choices {
     /// Fill no slot that nobody gave, and go on with the slots as they are
     #[arg(long)]
     pub(crate) no_infer: bool,
+    /// Join this object file with OBJECT before loading: what one declares (extern), another defines
+    #[arg(long, value_name = "FILE")]
+    link: Vec<PathBuf>,
+}
+
+impl Choices {
+    /// An object file, and those that it is joined with.
+    pub(crate) fn with<'a>(&'a self, object: &'a Path) -> Vec<&'a Path> {
+        std::iter::once(object).chain(self.link.iter().map(PathBuf::as_path)).collect()
+    }
 }
 
 /// How to read an object where it leaves things open.
@@ -186,6 +201,9 @@ pub(crate) struct Verify {
     /// Object files
     #[arg(required = true, value_name = "OBJECT")]
     pub(crate) objects: Vec<PathBuf>,
+    /// Join all of them into one object: what one declares (extern), another defines
+    #[arg(long)]
+    pub(crate) link: bool,
     /// One JSON line an object
     #[arg(long)]
     pub(crate) json: bool,

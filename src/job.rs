@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use rxdp_loader::elf;
+use rxdp_loader::error::Error as LoaderError;
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::LinkedObject;
 use rxdp_loader::load::{self, CodeTypes, Given, LoadError, LoadedObject, LoadedProgram, LogPolicy};
@@ -60,17 +61,27 @@ impl Loaded {
     }
 }
 
-/// Reads and links an object file for this machine.
-pub(crate) fn read(path: &Path, reading: &Reading, machine: &Machine) -> Result<LinkedObject, Failure> {
-    let name = path.display().to_string();
-    let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
+/// Reads and links an object for this machine: one file, or several that are joined.
+pub(crate) fn read(paths: &[&Path], reading: &Reading, machine: &Machine) -> Result<LinkedObject, Failure> {
+    let title = title(paths);
+    let failed = |error: LoaderError| Failure::object(&title, error);
     let dialects =
         Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
-    let spec = rxdp_loader::read(&rxdp_loader::object_name(path), &bytes, dialects);
-    let spec = spec.map_err(|error| Failure::object(&name, error))?;
+    let mut files = Vec::new();
+    for path in paths {
+        let name = path.display().to_string();
+        let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
+        files.push((name, bytes));
+    }
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let name = paths.first().map(|path| rxdp_loader::object_name(path)).unwrap_or_default();
+    let spec = match files.as_slice() {
+        [(_, bytes)] => rxdp_loader::read(&name, bytes, dialects).map_err(LoaderError::from),
+        files => rxdp_loader::read_joined(&name, files, dialects).map_err(LoaderError::from),
+    };
     let given = reading.btf.as_deref().map(types).transpose()?;
     let code = given.as_deref().map_or(CodeTypes::Running, CodeTypes::Given);
-    load::link_for(spec, machine, code).map_err(|error| Failure::object(&name, error))
+    load::link_for(spec.map_err(failed)?, machine, code).map_err(|error| failed(error.into()))
 }
 
 /// The types in the file of `--btf`.
@@ -79,6 +90,12 @@ fn types(path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
     let types = elf::types_of(&bytes).map_err(|error| Failure::object(&name, SpecError::from(error)))?;
     Ok(types.into_owned())
+}
+
+/// What an object goes by: its file, or all of them.
+pub(crate) fn title(paths: &[&Path]) -> String {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    names.join(" + ")
 }
 
 /// What `--prog`, `--type`, `--tail-call` and `--no-infer` say about this object.

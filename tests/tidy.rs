@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("patch", &["insn"]),
     ("core_relo", &["btf", "bytes", "insn"]),
     ("spec", &["btf", "bytes", "elf", "insn", "uapi"]),
+    ("join", &["btf", "bytes", "elf", "insn", "spec"]),
     ("externs", &["bytes", "features", "spec"]),
     ("target", &["btf", "bytes", "core_relo", "spec", "uapi"]),
     ("link", &["btf", "bytes", "core_relo", "insn", "patch", "spec", "target", "uapi"]),
@@ -44,7 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "uapi",
         ],
     ),
-    ("error", &["load", "spec", "sys", "uapi"]),
+    ("error", &["join", "load", "spec", "sys", "uapi"]),
     ("object", &["btf", "bytes", "error", "plan", "spec", "uapi"]),
     ("loader", &["error", "features", "link", "load", "object", "plan", "spec", "sys", "uapi"]),
     ("file", &["error"]),
@@ -235,7 +236,7 @@ fn imports(file: &Path) -> Vec<(usize, String)> {
             assert!(!rest.starts_with('{'), "{}:{number}: one `use` a room, no braces", file.display());
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             // Functions of the crate's root are no rooms.
-            if !["read", "read_file", "object_name", ""].contains(&name.as_str()) {
+            if !["read", "read_joined", "read_file", "object_name", ""].contains(&name.as_str()) {
                 found.push((number, name));
             }
         }

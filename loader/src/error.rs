@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::join::JoinError;
 use crate::load::LoadError;
 use crate::spec::SpecError;
 use crate::sys::Errno;
@@ -31,6 +32,9 @@ pub enum Error {
     /// The file cannot be understood.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// Several files cannot be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The object cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),

@@ -7,6 +7,7 @@
 //! ```text
 //! &[u8]
 //!   elf::parse     -> ElfObject     sections, symbols, relocations
+//!   (join::join    -> ElfObject     of several files)
 //!   spec::collect  -> ObjectSpec    maps, functions, programs, references, types
 //!   target::answer -> Answers       what the kernel's types say to what the object asks (CO-RE, attach targets, kfuncs)
 //!   link::link     -> LinkedObject  one stream of instructions a program, with a patch for every change
@@ -55,6 +56,7 @@ pub mod elf;
 pub mod externs;
 pub mod features;
 pub mod insn;
+pub mod join;
 pub mod link;
 pub mod patch;
 pub mod plan;
@@ -92,6 +94,19 @@ pub use file::{object_name, read_file};
 /// [`spec::SpecError`]: the first thing that cannot be understood, and where it stands.
 pub fn read(name: &str, bytes: &[u8], dialects: spec::Dialects) -> Result<spec::ObjectSpec, spec::SpecError> {
     spec::collect(&elf::parse(bytes)?, name, dialects)
+}
+
+/// Reads what several object files define that are joined into one ([`join`]). Each is given with what it is called in
+/// errors; `name` is the name of the whole.
+///
+/// # Errors
+/// [`join::JoinError`]: a file that cannot be understood, or what does not fit together.
+pub fn read_joined(
+    name: &str,
+    files: &[(&str, &[u8])],
+    dialects: spec::Dialects,
+) -> Result<spec::ObjectSpec, join::JoinError> {
+    join::join(&join::parse(files)?)?.collect(name, dialects)
 }
 
 /// The example in README.md compiles.

@@ -69,6 +69,28 @@ impl Object {
         Ok(Self::from(crate::read(name, bytes, dialects)?))
     }
 
+    /// Reads object files and joins them into one: what one declares (`extern`), another defines. The whole goes by the
+    /// first one's name.
+    ///
+    /// # Errors
+    /// [`Error::Open`] if one cannot be read, [`Error::Join`] if one cannot be understood or they do not fit together.
+    pub fn open_joined(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
+        let read = |path: &Path| Ok((path.display().to_string(), crate::read_file(path)?));
+        let files = paths.iter().map(|path| read(path.as_ref())).collect::<Result<Vec<_>, Error>>()?;
+        let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let name = paths.first().map(|path| crate::object_name(path.as_ref())).unwrap_or_default();
+        Self::join(&name, &files)
+    }
+
+    /// Joins objects from memory, each given with what it is called in errors. `name` is the name of the whole, as in
+    /// [`from_bytes`](Self::from_bytes).
+    ///
+    /// # Errors
+    /// [`Error::Join`] if one cannot be understood or they do not fit together.
+    pub fn join(name: &str, files: &[(&str, &[u8])]) -> Result<Self, Error> {
+        Ok(Self::from(crate::read_joined(name, files, Dialects::default())?))
+    }
+
     /// What it defines, with all changes so far.
     pub fn spec(&self) -> &ObjectSpec {
         &self.spec

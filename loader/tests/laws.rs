@@ -19,7 +19,7 @@ use rxdp_loader::bytes::Endian;
 use rxdp_loader::elf;
 use rxdp_loader::insn::Insn;
 use rxdp_loader::link::{self, LinkedObject};
-use rxdp_loader::spec::ProgId;
+use rxdp_loader::spec::{Dialects, ProgId};
 use rxdp_loader::tail_calls;
 
 #[global_allocator]
@@ -232,6 +232,33 @@ fn damaged_objects_never_panic_and_cost_little() {
     assert_eq!(unread + unplanned + planned, EACH * names.len() as u64);
     // Damage that is always seen at once tries nothing behind the first stage, and the other way round.
     assert!(unread > 1000 && unplanned > 100 && planned > 1000, "{unread}, {unplanned}, {planned}");
+}
+
+#[test]
+fn damaged_files_are_joined_or_refused() {
+    let (main, lib) = (bytes_of("join/main.o"), bytes_of("join/lib.o"));
+    let (mut refused, mut joined) = (0, 0);
+    for seed in 1..=4000 {
+        let (main, lib) = if seed % 2 == 0 {
+            (damaged(&main, seed), lib.clone())
+        } else {
+            (main.clone(), damaged(&lib, seed))
+        };
+        let files: &[(&str, &[u8])] = &[("main.o", &main), ("lib.o", &lib)];
+        let start = Instant::now();
+        match rxdp_loader::read_joined("whole", files, Dialects::default()) {
+            Ok(spec) => {
+                for program in link::link(spec).programs.iter().flatten() {
+                    assert!(program.as_compiled().is_some(), "seed {seed}: patches do not describe the code");
+                }
+                joined += 1;
+            }
+            Err(_) => refused += 1,
+        }
+        assert!(start.elapsed() < MOST_TIME, "seed {seed}: took {:?}", start.elapsed());
+        assert!(MEMORY.peak_usage() < MOST_MEMORY, "seed {seed}: {} MiB", MEMORY.peak_usage() >> 20);
+    }
+    assert!(refused > 400 && joined > 400, "{refused}, {joined}");
 }
 
 /// How far damaged objects got.

@@ -29,9 +29,10 @@ pub(crate) fn run(args: &Attach) -> Result<(), Failure> {
 }
 
 async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>) -> Result<(), Failure> {
-    let object = args.object().display().to_string();
+    let objects = args.objects();
+    let object = job::title(&objects);
     let machine = host::machine();
-    let linked = job::read(args.object(), &args.choices.reading, &machine)?;
+    let linked = job::read(&objects, &args.choices.reading, &machine)?;
     let wishes = job::wishes(&linked, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
     let mut signals = Signals::new()?;
     // When the interface is looked at while waiting depends on the moment, so that is not recorded.

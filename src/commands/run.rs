@@ -49,10 +49,11 @@ struct Row<'a> {
 
 /// Loads the object as the main job does, and runs its entry program on one packet after another.
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
-    let name = args.object.display().to_string();
+    let objects = args.choices.with(&args.object);
+    let name = job::title(&objects);
     let packets = given_packets(args)?;
     let machine = host::machine();
-    let linked = job::read(&args.object, &args.choices.reading, &machine)?;
+    let linked = job::read(&objects, &args.choices.reading, &machine)?;
     let mut wishes = job::wishes(&linked, &name, &args.choices)?;
     wishes.purpose = Purpose::Run;
     let loaded = job::load(&Linux, linked, &name, &machine, wishes)?;

@@ -1,7 +1,7 @@
 //! Loads every map and program of object files, reports on each, leaves nothing behind.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rxdp_loader::link::{LinkedObject, LinkedProgram};
 use rxdp_loader::load::{self, Ask, Given, LoadError, LogPolicy, MapReport, ProgramReport, Report};
@@ -65,10 +65,12 @@ struct ProgramRow {
 /// Checks one object after another; fails with the first failure's code once all are done.
 pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     let mut first = None;
-    for path in &args.objects {
-        let (row, exit) = match check(path, args) {
+    let paths: Vec<&Path> = args.objects.iter().map(PathBuf::as_path).collect();
+    let at_once = if args.link { paths.len() } else { 1 };
+    for files in paths.chunks(at_once) {
+        let (row, exit) = match check(files, args) {
             Ok(checked) => checked,
-            Err(failure) => (failed(path, &failure), Some(failure.exit())),
+            Err(failure) => (failed(files, &failure), Some(failure.exit())),
         };
         let mut out = io::stdout().lock();
         let written = if args.json { report::json(&mut out, &row) } else { show(&mut out, &row) };
@@ -81,18 +83,18 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     }
 }
 
-fn failed(path: &Path, failure: &Failure) -> ObjectRow {
-    let object = path.display().to_string();
+fn failed(files: &[&Path], failure: &Failure) -> ObjectRow {
+    let object = job::title(files);
     let words = failure.to_string();
     // The row says which object already.
     let error = words.strip_prefix(&format!("{object}: ")).unwrap_or(&words).to_string();
     ObjectRow { object, error: Some(error), ..ObjectRow::default() }
 }
 
-fn check(path: &Path, args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failure> {
-    let name = path.display().to_string();
+fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failure> {
+    let name = job::title(files);
     let machine = host::machine();
-    let object = job::read(path, &args.reading, &machine)?;
+    let object = job::read(files, &args.reading, &machine)?;
     let only = args.prog.as_ref().map(|given| select::program(&object.spec, &name, given)).transpose()?;
     let options = Options {
         select: only.map_or(Select::All, Select::One),

@@ -101,6 +101,15 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/unknown.o", "tests/fixtures/unknown.c", Ship, &[]),
     object("tests/fixtures/values.o", "tests/fixtures/values.c", Ship, &[]),
     object("tests/fixtures/version.o", "tests/fixtures/version.c", Ship, &[]),
+
+    // Files that are joined; they mean little alone. The last ones do not fit main.o.
+    object("tests/fixtures/join/main.o", "tests/fixtures/join/main.c", Ship, &[]),
+    object("tests/fixtures/join/lib.o", "tests/fixtures/join/lib.c", Ship, &[]),
+    object("tests/fixtures/join/main-clang14.o", "tests/fixtures/join/main.c", Clang(14), &["-DLEGACY_MAP"]),
+    object("tests/fixtures/join/lib-clang14.o", "tests/fixtures/join/lib.c", Clang(14), &["-DLEGACY_MAP"]),
+    object("tests/fixtures/join/lib-type.o", "tests/fixtures/join/lib.c", Ship, &["-DLIMIT_TYPE=u64"]),
+    object("tests/fixtures/join/lib-map.o", "tests/fixtures/join/lib.c", Ship, &["-DENTRIES=8"]),
+    object("tests/fixtures/join/lib-license.o", "tests/fixtures/join/lib.c", Ship, &["-DLICENSE_TEXT=\"MIT\""]),
 ];
 
 const fn object(

@@ -59,7 +59,7 @@ pub struct CoreRelo {
 }
 
 impl CoreRelo {
-    /// `BPF_CORE_TYPE_ID_LOCAL`: the type's own number. The object's numbers are kept, so the compiler's is right.
+    /// `BPF_CORE_TYPE_ID_LOCAL`: the type's own number.
     const TYPE_ID_LOCAL: u32 = 6;
 
     /// Whether the instruction depends on the types of the kernel that it will run on.

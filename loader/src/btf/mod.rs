@@ -5,11 +5,13 @@
 //!
 //! Source: `Documentation/bpf/btf.rst`, `include/uapi/linux/btf.h`.
 
+mod dedup;
 mod encode;
 mod ext;
 mod graph;
 mod index;
 mod parse;
+mod parts;
 mod target;
 mod types;
 

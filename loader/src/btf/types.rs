@@ -25,7 +25,7 @@ pub struct Btf {
 }
 
 /// One type.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Type {
     /// Its name; 0 if it has none.
     pub name: StrOff,
@@ -34,7 +34,7 @@ pub struct Type {
 }
 
 /// What a type is. Source: `BTF_KIND_*`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Kind {
     /// Type 0.
     Void,
@@ -187,7 +187,7 @@ bitflags::bitflags! {
 }
 
 /// A member of a structure or union.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Member {
     /// Its name.
     pub name: StrOff,
@@ -200,7 +200,7 @@ pub struct Member {
 }
 
 /// A parameter of a function.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Param {
     /// Its name.
     pub name: StrOff,
@@ -209,7 +209,7 @@ pub struct Param {
 }
 
 /// A variable's place in a section.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct SecVar {
     /// The variable.
     pub var: TypeId,
@@ -220,7 +220,7 @@ pub struct SecVar {
 }
 
 /// Who can see a function or variable. Source: `enum btf_func_linkage`; other numbers are kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Linkage(pub u32);
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "each question is about few of the many kinds")]

@@ -34,7 +34,8 @@ pub struct SectionIdx(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SymbolIdx(pub u32);
 
-/// A BPF object file, taken apart. Everything is borrowed from the file's bytes but what had to be decompressed.
+/// A BPF object file, taken apart. Everything is borrowed from the file's bytes but what had to be decompressed, or was put
+/// together from several files ([`crate::join`]).
 #[derive(Clone, Debug)]
 pub struct ElfObject<'d> {
     /// Byte order of the code and data in it.
@@ -62,6 +63,8 @@ pub struct Section<'d> {
     pub data: Cow<'d, [u8]>,
     /// Size in **bytes**, decompressed, also where it has no bytes in the file.
     pub size: u64,
+    /// Its bytes begin at a multiple of so many **bytes**; 0 and 1 leave it open.
+    pub align: u64,
     /// Relocations against this section, by offset. Read only for sections that are loaded (`SHF_ALLOC`).
     pub relocs: Vec<Reloc>,
     /// The symbols defined in it, by value.
@@ -179,12 +182,17 @@ pub fn parse(bytes: &[u8]) -> Result<ElfObject<'_>, ElfError> {
     }
     no_overlap(&table, endian, &sections)?;
     relocs::read(&table, endian, symbols.len(), &mut sections)?;
-    symbols::sort_into(&symbols, &mut sections);
 
-    Ok(ElfObject { endian: order(endian), sections, symbols })
+    Ok(ElfObject::assemble(order(endian), sections, symbols))
 }
 
 impl<'d> ElfObject<'d> {
+    /// An object of these sections and symbols, whose numbers are their positions.
+    pub fn assemble(endian: Endian, mut sections: Vec<Section<'d>>, symbols: Vec<Symbol<'d>>) -> Self {
+        symbols::sort_into(&symbols, &mut sections);
+        Self { endian, sections, symbols }
+    }
+
     /// The section with this number.
     pub fn section(&self, idx: SectionIdx) -> Option<&Section<'d>> {
         self.sections.get(crate::bytes::to_usize(idx.0))
@@ -260,6 +268,7 @@ fn section<'d>(
         writable: flags.contains(elf::SHF_WRITE),
         size: if content == Content::Zeroes { raw.sh_size(endian) } else { data.len() as u64 },
         data,
+        align: raw.sh_addralign(endian),
         relocs: Vec::new(),
         symbols: Vec::new(),
     }

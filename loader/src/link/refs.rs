@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::externs::Halves;
 use super::{LinkCause, LinkError, Outside, Place, Span};
 use crate::bytes::signed;
-use crate::core_relo;
+use crate::core_relo::{self, KernelTypes, Resolver};
 use crate::insn::{Insn, InsnIdx};
 use crate::patch::{Patch, Reason};
 use crate::spec::{FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
@@ -57,15 +57,18 @@ impl Context<'_> {
     /// Puts the answers to the function's CO-RE records into its code.
     fn fit_to_types(&self, insns: &mut [Insn], resolved: &mut Resolved) -> Result<(), LinkError> {
         let fixups = self.outside.answers.fixups_of(self.span.func);
+        let nobody = KernelTypes::default();
         for (number, (at, record)) in self.function.core_relos.iter().enumerate() {
-            let Some(fixup) = fixups.get(number) else {
-                if record.needs_target() {
-                    return Err(self.error(*at, LinkCause::NotAsked));
+            let fixup = match (fixups.get(number), &self.spec.btf) {
+                (Some(fixup), _) => fixup.clone(),
+                // Nobody was asked, and the object can tell itself. The compiler's number is old where files were joined.
+                (None, Some(btf)) if !record.needs_target() => {
+                    Resolver::new(btf, &nobody, self.spec.endian).resolve(record)
                 }
-                continue;
+                (None, _) => return Err(self.error(*at, LinkCause::NotAsked)),
             };
             let wrong = |error| self.error(*at, LinkCause::CoreRelo(error));
-            let fixup = fixup.as_ref().map_err(|error| wrong(error.clone()))?;
+            let fixup = &fixup.map_err(wrong)?;
             let half = || self.error(*at, LinkCause::HalfLoad);
             let first = self.span.start.plus(at.0).ok_or_else(half)?;
             let before = *insns.get(first.index()).ok_or_else(half)?;

@@ -39,6 +39,9 @@ fn data_section(btf: &mut Btf, at: usize, section: &Section<'_>, symbols: &BTree
     };
     for var in &mut vars {
         // clang writes the offsets of static variables, whose names need not be unique, and leaves out the others.
+        if matches!(btf.kind(var.var), Some(Kind::Var { linkage: Linkage::STATIC, .. })) {
+            continue;
+        }
         let symbol = symbols.get(btf.name(var.var).as_ref());
         let Some(symbol) = symbol.filter(|s| s.place == elf::Place::Section(section.idx)) else {
             continue;

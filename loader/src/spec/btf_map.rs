@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Inner, MapOrigin, MapSpec, Pinning, SpecError};
-use crate::btf::{Btf, Kind, Member, TypeGraph, TypeId};
+use crate::btf::{Btf, Kind, Linkage, Member, TypeGraph, TypeId};
 use crate::uapi::{MapFlags, MapType};
 
 /// Name of the section.
@@ -36,15 +36,28 @@ pub(super) fn maps(btf: &Btf) -> Result<Vec<Found>, SpecError> {
     };
     let mut found = Vec::with_capacity(vars.len());
     for var in vars {
-        let name = btf.name(var.var);
-        let Some(Kind::Var { ty, .. }) = btf.kind(var.var) else {
-            return Err(wrong(&name, "it is no variable"));
-        };
-        let (spec, values_at) = definition(btf, &name, *ty, Nesting::Outer)?;
+        // A map that another file defines (`extern`) stands nowhere here.
+        if matches!(btf.kind(var.var), Some(Kind::Var { linkage: Linkage::EXTERN, .. })) {
+            continue;
+        }
+        let (spec, values_at) = variable(btf, var.var)?;
         found.push(Found { offset: u64::from(var.offset), values_at, spec });
     }
     found.sort_by_key(|map| map.offset);
     Ok(found)
+}
+
+/// What the type of a variable of the section says about its map.
+pub(crate) fn map_definition(btf: &Btf, var: TypeId) -> Result<MapSpec, SpecError> {
+    variable(btf, var).map(|(spec, _)| spec)
+}
+
+fn variable(btf: &Btf, var: TypeId) -> Result<(MapSpec, Option<u64>), SpecError> {
+    let name = btf.name(var);
+    let Some(Kind::Var { ty, .. }) = btf.kind(var) else {
+        return Err(wrong(&name, "it is no variable"));
+    };
+    definition(btf, &name, *ty, Nesting::Outer)
 }
 
 /// Whether a definition may itself hold a definition of inner maps.

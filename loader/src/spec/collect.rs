@@ -24,8 +24,24 @@ const TEXT: &str = ".text";
 /// # Errors
 /// [`SpecError`]: the first thing that cannot be understood, and where it stands.
 pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<ObjectSpec, SpecError> {
+    collect_with(elf, types(elf)?, name, dialects)
+}
+
+/// The same, with types that need not be those of the file's own section: [`crate::join`] makes such.
+///
+/// # Errors
+/// As [`collect`].
+pub fn collect_with(
+    elf: &ElfObject<'_>,
+    types: Types,
+    name: &str,
+    dialects: Dialects,
+) -> Result<ObjectSpec, SpecError> {
     let places = function::find(elf)?;
-    let (mut btf, ext) = types(elf, &places)?;
+    let Types { mut btf, ext } = types;
+    if let Some(btf) = &mut btf {
+        btf_fixup::apply(btf, elf, &places);
+    }
     let mut dir = Directory::default();
     for (at, place) in places.iter().enumerate() {
         dir.functions.insert((place.section, u64::from(place.start)), FuncId::new(at));
@@ -58,17 +74,29 @@ pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<Ob
     })
 }
 
-fn types(elf: &ElfObject<'_>, places: &[Place]) -> Result<(Option<Btf>, BtfExt), SpecError> {
+/// The types of an object, as the compiler wrote them, and what they say about its code.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Types {
+    /// `.BTF`, if it has one.
+    pub btf: Option<Btf>,
+    /// `.BTF.ext`.
+    pub ext: BtfExt,
+}
+
+/// Reads the types of an object.
+///
+/// # Errors
+/// [`SpecError::Btf`] if they are damaged.
+pub fn types(elf: &ElfObject<'_>) -> Result<Types, SpecError> {
     let Some(section) = elf.section_named(".BTF").filter(|s| !s.data.is_empty()) else {
-        return Ok((None, BtfExt::default()));
+        return Ok(Types::default());
     };
-    let mut btf = Btf::parse(&section.data, elf.endian)?;
+    let btf = Btf::parse(&section.data, elf.endian)?;
     let ext = match elf.section_named(".BTF.ext").filter(|s| !s.data.is_empty()) {
         Some(section) => BtfExt::parse(&section.data, elf.endian, &btf)?,
         None => BtfExt::default(),
     };
-    btf_fixup::apply(&mut btf, elf, places);
-    Ok((Some(btf), ext))
+    Ok(Types { btf: Some(btf), ext })
 }
 
 /// All maps in the order of `map_fd[]`.

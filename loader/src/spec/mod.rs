@@ -28,7 +28,8 @@ use crate::bytes::Endian;
 use crate::insn::{ByteOff, Insn, InsnIdx};
 use crate::uapi::{MapFlags, MapType};
 
-pub use collect::collect;
+pub(crate) use btf_map::map_definition;
+pub use collect::{Types, collect, collect_with, types};
 pub use error::SpecError;
 pub use section::{SectionMatch, SectionRule, SlotHint};
 
