@@ -156,29 +156,6 @@ impl<'d> Reader<'d> {
     }
 }
 
-/// `N` numbers of 32 bits at a **byte** position: for those who go through so much that a cursor costs.
-///
-/// # Errors
-/// [`Truncated`] if there are fewer.
-pub fn words<const N: usize>(
-    data: &[u8],
-    at: usize,
-    endian: Endian,
-    what: &'static str,
-) -> Result<[u32; N], Truncated> {
-    let mut out = [0; N];
-    let found = at.checked_add(N.saturating_mul(4)).and_then(|end| data.get(at..end));
-    let Some(found) = found else {
-        let (need, have) = (N.saturating_mul(4) as u64, data.len().saturating_sub(at) as u64);
-        return Err(Truncated { what, at: at as u64, need, have });
-    };
-    for (to, from) in out.iter_mut().zip(found.chunks_exact(4)) {
-        let raw = from.try_into().unwrap_or_default();
-        *to = if endian == Endian::Little { u32::from_le_bytes(raw) } else { u32::from_be_bytes(raw) };
-    }
-    Ok(out)
-}
-
 /// The bytes up to the first NUL, or all of them, as text; what is not UTF-8 is shown as U+FFFD.
 pub fn until_nul(bytes: &[u8]) -> String {
     String::from_utf8_lossy(before_nul(bytes)).into_owned()

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::types::{Btf, Kind, KindSet, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
 use super::{BtfError, encode};
-use crate::bytes::{Endian, Reader, Truncated, to_usize, words};
+use crate::bytes::{Endian, Reader, Truncated, to_usize};
 
 /// `BTF_MAGIC`.
 pub(super) const MAGIC: u16 = 0xeb9f;
@@ -54,10 +54,27 @@ pub(super) struct Head {
     info: u32,
 }
 
-/// Reads the head of the type at this **byte**.
-pub(super) fn head(types: &[u8], at: usize, endian: Endian) -> Result<Head, Truncated> {
-    let [name, info] = words(types, at, endian, "type")?;
-    Ok(Head { name: StrOff(name), info })
+/// Reads the head of the type at this **byte**; `None` if there are not so many. Asked for every type of a kernel, so it
+/// costs a few instructions, and who gets `None` says what is wrong.
+#[inline]
+pub(super) fn head(types: &[u8], at: usize, endian: Endian) -> Option<Head> {
+    let [a, b, c, d, e, f, g, h] = *types.get(at..)?.first_chunk()?;
+    let (name, info) = ([a, b, c, d], [e, f, g, h]);
+    Some(match endian {
+        Endian::Little => Head { name: StrOff(u32::from_le_bytes(name)), info: u32::from_le_bytes(info) },
+        Endian::Big => Head { name: StrOff(u32::from_be_bytes(name)), info: u32::from_be_bytes(info) },
+    })
+}
+
+/// Why the type at this **byte**, which is number `id`, has no head or no length.
+pub(super) fn no_type(types: &[u8], at: usize, endian: Endian, id: u32) -> BtfError {
+    match head(types, at, endian) {
+        Some(head) => BtfError::UnknownKind { id, kind: head.kind() },
+        None => {
+            let have = types.len().saturating_sub(at) as u64;
+            Truncated { what: "type", at: at as u64, need: 12, have }.into()
+        }
+    }
 }
 
 /// **Bytes** behind the 12 of the head, by kind: always, and for each of the `vlen` parts. `None`: no such kind.
@@ -95,14 +112,13 @@ impl Head {
         kinds.bits() >> self.kind() & 1 != 0
     }
 
-    /// **Bytes** of the whole type, which is number `id`.
-    pub(super) fn len(self, id: u32) -> Result<usize, BtfError> {
-        let Some(Some((always, each))) = BEHIND.get(to_usize(self.kind())) else {
-            return Err(BtfError::UnknownKind { id, kind: self.kind() });
-        };
+    /// **Bytes** of the whole type; `None` for kinds that this crate does not know.
+    #[inline]
+    pub(super) fn len(self) -> Option<usize> {
+        let (always, each) = (*BEHIND.get(to_usize(self.kind()))?)?;
         // A count has 16 bits, so nothing overflows.
-        let parts = to_usize(self.info & 0xffff).wrapping_mul(usize::from(*each));
-        Ok(12usize.wrapping_add(usize::from(*always)).wrapping_add(parts))
+        let parts = to_usize(self.info & 0xffff).wrapping_mul(usize::from(each));
+        Some(12usize.wrapping_add(usize::from(always)).wrapping_add(parts))
     }
 }
 

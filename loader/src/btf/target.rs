@@ -122,12 +122,16 @@ impl<'d> TargetBtf<'d> {
     /// A kernel has some 130,000 of them: what happens here for each one is the price of asking anything.
     fn walk(&mut self, names: &[&[u8]], kinds: KindSet) -> Result<(), BtfError> {
         let likely = Filter::of(names.iter().map(|name| prefix(name)));
+        let (types, endian) = (self.types, self.endian);
         let (mut at, mut id) = (0usize, self.first);
-        while at < self.types.len() {
-            if id.saturating_sub(self.first) % STRIDE == 0 {
+        while at < types.len() {
+            if id.wrapping_sub(self.first) % STRIDE == 0 {
                 self.marks.push(u32::try_from(at).unwrap_or(u32::MAX));
             }
-            let head = parse::head(self.types, at, self.endian)?;
+            let head = parse::head(types, at, endian);
+            let Some((head, len)) = head.and_then(|head| Some((head, head.len()?))) else {
+                return Err(parse::no_type(types, at, endian, id));
+            };
             if head.is_one_of(kinds)
                 && (likely.has(prefix(self.rest_at(head.name))) || !self.flavoured.is_empty())
             {
@@ -137,7 +141,7 @@ impl<'d> TargetBtf<'d> {
                     self.named.entry(name.to_vec()).or_default().push(TypeId(id));
                 }
             }
-            at = at.saturating_add(head.len(id)?);
+            at = at.saturating_add(len);
             id = id.saturating_add(1);
         }
         self.end = id;
@@ -168,7 +172,7 @@ impl<'d> TargetBtf<'d> {
         let number = id.0.checked_sub(self.first)?;
         let mut at = to_usize(*self.marks.get(to_usize(number / STRIDE))?);
         for _ in 0..number % STRIDE {
-            at = at.checked_add(parse::head(self.types, at, self.endian).ok()?.len(id.0).ok()?)?;
+            at = at.checked_add(parse::head(self.types, at, self.endian)?.len()?)?;
         }
         let rest = self.types.get(at..).filter(|rest| !rest.is_empty())?;
         parse::one(&mut Reader::new(rest, self.endian), id.index()).ok()
