@@ -166,6 +166,8 @@ pub(crate) enum MapDialectArg {
     IdPinning,
     /// id, pinning, inner_id, inner_idx (iproute2's bpf_elf_map)
     Iproute2,
+    /// pinning, a directory's name (gobpf)
+    Gobpf,
 }
 
 impl From<MapDialectArg> for MapDialect {
@@ -174,6 +176,7 @@ impl From<MapDialectArg> for MapDialect {
             MapDialectArg::Samples => Self::Samples,
             MapDialectArg::IdPinning => Self::IdPinning,
             MapDialectArg::Iproute2 => Self::Iproute2,
+            MapDialectArg::Gobpf => Self::Gobpf,
         }
     }
 }

@@ -88,6 +88,7 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/map_defs-20.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=5"]),
     object("tests/fixtures/map_defs-24.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=6"]),
     object("tests/fixtures/map_defs-28.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=7"]),
+    object("tests/fixtures/map_sections.o", "tests/fixtures/map_sections.c", Ship, &[]),
     object("tests/fixtures/pinned-64.o", "tests/fixtures/pinned.c", Ship, &["-DENTRIES=64"]),
     object("tests/fixtures/pinned-100.o", "tests/fixtures/pinned.c", Ship, &["-DENTRIES=100"]),
     object("tests/fixtures/redirect_targets.o", "tests/fixtures/redirect_targets.c", Ship, &[]),

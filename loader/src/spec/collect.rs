@@ -80,11 +80,9 @@ fn maps(
     dir: &mut Directory,
 ) -> Result<Vec<MapSpec>, SpecError> {
     let mut maps: Vec<MapSpec> = Vec::new();
-    for section in elf.sections.iter().filter(|s| s.name == legacy_map::SECTION) {
-        for (offset, map) in legacy_map::maps(elf, section, dialects.map, maps.len())? {
-            dir.maps.insert((section.idx, offset), MapId::new(maps.len()));
-            maps.push(map);
-        }
+    for legacy_map::Found { section, offset, spec } in legacy_map::maps(elf, dialects.map)? {
+        dir.maps.insert((section, offset), MapId::new(maps.len()));
+        maps.push(spec);
     }
     if let Some(section) = elf.section_named(btf_map::SECTION).filter(|s| s.size > 0) {
         let first = maps.len();

@@ -47,7 +47,7 @@ pub enum SpecError {
     },
     /// A legacy map definition of a size that no dialect has.
     #[error(
-        "map {map:?}: a definition of {size} bytes in SEC(\"maps\"); 16, 20, 24, 28 and 36 bytes are known"
+        "map {map:?}: a definition of {size} bytes in SEC(\"maps\"); 16, 20, 24, 28, 36 and 280 bytes are known"
     )]
     MapDefinitionSize {
         /// The map.

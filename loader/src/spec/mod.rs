@@ -130,7 +130,7 @@ pub struct MapSpec {
 /// How a map is defined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapOrigin {
-    /// `SEC("maps")`: a structure of numbers, of this many **bytes**, with this meaning.
+    /// `SEC("maps")` and its like: a structure of numbers, of this many **bytes**, with this meaning.
     Legacy(u32, MapDialect),
     /// `SEC(".maps")`: a structure whose BTF is the definition.
     Btf,
@@ -147,6 +147,8 @@ pub enum MapDialect {
     IdPinning,
     /// iproute2's `bpf_elf_map`: `id`, `pinning`, `inner_id`, `inner_idx`. 36 bytes.
     Iproute2,
+    /// gobpf: `pinning`, and the name of a directory for it. 280 bytes.
+    Gobpf,
 }
 
 /// How to read what is ambiguous in objects from before BTF.
@@ -207,7 +209,7 @@ pub enum SlotTarget {
 }
 
 /// Where a map wants to be pinned.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Pinning {
     /// Nowhere.
     #[default]
@@ -218,6 +220,8 @@ pub enum Pinning {
     Object,
     /// iproute2's `PIN_GLOBAL_NS`: in the directory of all, `tc/globals`.
     Global,
+    /// gobpf's `PIN_GLOBAL_NS` and `PIN_CUSTOM_NS`: in this directory.
+    Directory(String),
 }
 
 /// A function: the code between two function symbols.
