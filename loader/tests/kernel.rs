@@ -300,7 +300,7 @@ fn the_verifiers_refusal_carries_the_source_line() {
 }
 
 /// Objects of which something cannot be loaded, on purpose.
-const IN_PART: &[&str] = &["refused.o", "inner_maps-none.o"];
+const IN_PART: &[&str] = &["refused.o", "inner_maps-none.o", "broken_maps.o", "broken_maps-clang22.o"];
 
 /// Each object, every program of it, and what becomes of it here.
 #[test]

@@ -1,9 +1,11 @@
 //! Why an object, or a part of it, is not loaded: what is known before the kernel is asked.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use crate::features::KernelVersion;
 use crate::link::LinkError;
+use crate::spec::SpecError;
 use crate::target::{AttachError, StructOpsError};
 use crate::uapi::MapType;
 
@@ -63,6 +65,17 @@ pub enum PlanError {
         /// The running kernel.
         kernel: KernelVersion,
     },
+    /// A map whose definition cannot be understood.
+    #[error("{0}")]
+    Definition(Box<SpecError>),
+    /// A map of maps whose inner map is not there.
+    #[error("map {map:?}: its inner maps are to look like the map with id {id}, and there is none")]
+    InnerId {
+        /// The outer map.
+        map: String,
+        /// The id that it gives.
+        id: u32,
+    },
     /// Inner maps that look like one that does not exist or holds maps itself.
     #[error(
         "map {map:?}: its inner maps are to look like map {inner}, which does not exist or is a map of maps itself"
@@ -75,7 +88,7 @@ pub enum PlanError {
     },
     /// A map of maps that does not say what its inner maps look like.
     #[error(
-        "map {map:?} ({ty}) does not say what its inner maps look like: define `values`, or give it an inner map before it is loaded"
+        "map {map:?} ({ty}) does not say what its inner maps look like, no inner map is given: define `values` or `inner_map_idx`, or give it one before it is loaded"
     )]
     NoInnerMap {
         /// The outer map.

@@ -28,9 +28,10 @@ const SHORTEST: u64 = 16;
 const SAMPLES: usize = 28;
 /// **Bytes** of iproute2's `struct bpf_elf_map`.
 const IPROUTE2: usize = 36;
-/// **Bytes** of gobpf's definition: six words, and a name of 256 bytes for a directory of pins.
-const GOBPF: usize = SIX_WORDS + 256;
+/// **Bytes** of a definition up to where gobpf has a name, and the samples `numa_node`.
 const SIX_WORDS: usize = 24;
+/// **Bytes** of gobpf's definition: a name of 256 bytes is the directory of its pin.
+const GOBPF: usize = SIX_WORDS + 256;
 
 /// A map of these sections, and where its definition stands.
 pub(super) struct Found {
@@ -41,20 +42,21 @@ pub(super) struct Found {
 }
 
 /// All maps, by section and offset: the first that an object has.
-pub(super) fn maps(elf: &ElfObject<'_>, dialect: Option<MapDialect>) -> Result<Vec<Found>, SpecError> {
+pub(super) fn maps(elf: &ElfObject<'_>, dialect: Option<MapDialect>) -> Vec<Found> {
     let mut read = Vec::new();
     for section in elf.sections.iter().filter(|section| holds_maps(section)) {
         for (symbol, size) in symbols(elf, section) {
-            let definition = definition(symbol, size, section, elf.endian, dialect)?;
+            let definition = definition(symbol, size, section, elf.endian, dialect)
+                .unwrap_or_else(|why| Definition::defective(symbol, size, section, why));
             read.push((section.idx, symbol.value, definition));
         }
     }
-    let nesting = read.iter().map(|(.., d)| nesting(d, &read)).collect::<Result<Vec<_>, _>>()?;
+    let nesting: Vec<_> = read.iter().map(|(.., d)| nesting(d, &read)).collect();
     let found = read.into_iter().zip(nesting).map(|((section, offset, d), (inner, slots))| {
         let spec = MapSpec { inner, slots, ..d.map };
         Found { section, offset, spec }
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 fn holds_maps(section: &Section<'_>) -> bool {
@@ -89,6 +91,18 @@ struct Definition {
     inner: Option<InnerRef>,
     /// The slot of its outer map that it stands in itself (iproute2).
     own_slot: Option<u32>,
+}
+
+impl Definition {
+    fn defective(symbol: &Symbol<'_>, size: u64, section: &Section<'_>, why: SpecError) -> Self {
+        let dialect = usize::try_from(size).map_or(MapDialect::Samples, by_size);
+        let map = MapSpec::defective(symbol.name, section.name, origin(size, dialect), why);
+        Self { map, inner: None, own_slot: None }
+    }
+}
+
+fn origin(size: u64, dialect: MapDialect) -> MapOrigin {
+    MapOrigin::Legacy(u32::try_from(size).unwrap_or(u32::MAX), dialect)
 }
 
 enum InnerRef {
@@ -128,10 +142,10 @@ fn definition(
     let (sixth, seventh, eighth, ninth) = (next(), next(), next(), next());
     let of_maps = matches!(ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
     let number = (dialect.has_ids() && sixth != 0).then_some(sixth);
-    let origin = MapOrigin::Legacy(u32::try_from(size).unwrap_or(u32::MAX), dialect);
     Ok(Definition {
         inner: match dialect {
-            MapDialect::Samples => of_maps.then_some(InnerRef::Index(sixth)),
+            // What a definition leaves out is 0, but no map is meant by it.
+            MapDialect::Samples => (of_maps && known.len() >= SIX_WORDS).then_some(InnerRef::Index(sixth)),
             MapDialect::IdPinning | MapDialect::Gobpf => None,
             MapDialect::Iproute2 => of_maps.then_some(InnerRef::Id(eighth)),
         },
@@ -151,7 +165,7 @@ fn definition(
                 MapDialect::Gobpf => gobpf_pinning(sixth, bytes),
             },
             number,
-            ..MapSpec::new(&name, section.name, origin)
+            ..MapSpec::new(&name, section.name, origin(size, dialect))
         },
     })
 }
@@ -202,20 +216,17 @@ fn gobpf_pinning(number: u32, definition: &[u8]) -> Pinning {
 }
 
 /// What a map's inner maps look like, and which of them stand in it from the start.
-fn nesting(
-    outer: &Definition,
-    all: &[(SectionIdx, u64, Definition)],
-) -> Result<(Option<Inner>, Vec<Slot>), SpecError> {
+fn nesting(outer: &Definition, all: &[(SectionIdx, u64, Definition)]) -> (Option<Inner>, Vec<Slot>) {
     let id = match outer.inner {
-        None => return Ok((None, Vec::new())),
-        Some(InnerRef::Index(index)) => return Ok((Some(Inner::Like(MapId(index))), Vec::new())),
+        None => return (None, Vec::new()),
+        Some(InnerRef::Index(index)) => return (Some(Inner::Like(MapId(index))), Vec::new()),
         Some(InnerRef::Id(id)) => id,
     };
     let meant = || all.iter().enumerate().filter(|(_, (.., d))| d.map.number == Some(id));
     let Some((like, _)) = meant().next() else {
-        return Err(SpecError::InnerId { map: outer.map.name.clone(), id });
+        return (Some(Inner::Missing(id)), Vec::new());
     };
     let slots = meant()
         .filter_map(|(at, (.., d))| Some(Slot { key: d.own_slot?, target: SlotTarget::Map(MapId::new(at)) }));
-    Ok((Some(Inner::Like(MapId::new(like))), slots.collect()))
+    (Some(Inner::Like(MapId::new(like))), slots.collect())
 }

@@ -125,6 +125,8 @@ pub struct MapSpec {
     pub pinning: Pinning,
     /// The number by which sections named `ID/KEY` and outer maps mean it (iproute2).
     pub number: Option<u32>,
+    /// Why its definition cannot be understood: then it cannot be created, and little else stands here.
+    pub defect: Option<Box<SpecError>>,
 }
 
 /// How a map is defined.
@@ -179,6 +181,8 @@ pub enum SectionDialect {
 pub enum Inner {
     /// Like this other map of the object (legacy `inner_map_idx`).
     Like(MapId),
+    /// Like the map with this id (iproute2), and there is none.
+    Missing(u32),
     /// Like this template, which is no map itself.
     Template(Box<MapSpec>),
 }
@@ -400,7 +404,13 @@ impl MapSpec {
             frozen: false,
             pinning: Pinning::None,
             number: None,
+            defect: None,
         }
+    }
+
+    /// A map whose definition cannot be understood.
+    fn defective(name: &str, section: &str, origin: MapOrigin, why: SpecError) -> Self {
+        Self { defect: Some(Box::new(why)), ..Self::new(name, section, origin) }
     }
 }
 
