@@ -126,6 +126,9 @@ pub(crate) struct Reading {
     /// The type of a program whose section does not say it, such as xdp_main=xdp
     #[arg(long = "type", value_name = "PROG=TYPE")]
     pub(crate) types: Vec<String>,
+    /// The license of its programs, whatever the object says, such as GPL
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) license: Option<String>,
     /// What section names mean
     #[arg(long, value_enum, default_value_t)]
     pub(crate) section_dialect: SectionDialectArg,

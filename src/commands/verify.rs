@@ -98,6 +98,7 @@ fn check(path: &Path, args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failur
         select: only.map_or(Select::All, Select::One),
         types: select::types(&object.spec, &name, &args.reading.types)?,
         default_type: Some(ProgType::XDP),
+        license: args.reading.license.clone(),
         mixed_tables: MixedTables::Copy,
         ..Options::default()
     };

@@ -86,6 +86,8 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang(22), &["--target=bpfeb"]),
     object("tests/fixtures/frags.o", "tests/fixtures/frags.c", Ship, &[]),
     object("tests/fixtures/iproute2.o", "tests/fixtures/iproute2.c", Ship, &[]),
+    object("tests/fixtures/licensed.o", "tests/fixtures/licensed.c", Ship, &["-DSAYS=\"GPL\""]),
+    object("tests/fixtures/licensed-nobody.o", "tests/fixtures/licensed.c", Ship, &[]),
     object("tests/fixtures/map_defs-16.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=4"]),
     object("tests/fixtures/map_defs-20.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=5"]),
     object("tests/fixtures/map_defs-24.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=6"]),

@@ -1,6 +1,8 @@
 //! What can go wrong below the line, with all that is known about it.
 
-use super::hints::{are_there, hint, module_hint, of_key, pin_hint, reason, why_no_entry, why_not_run};
+use super::hints::{
+    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, why_no_entry, why_not_run,
+};
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
 use crate::plan::PlanError;
@@ -76,7 +78,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}", reason(log, *.errno, *.since))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, *.errno, *.since), license_hint(log, *.unlicensed))]
     ProgLoad {
         /// The program.
         program: String,
@@ -86,6 +88,8 @@ pub enum LoadError {
         ty: ProgType,
         /// The Linux version that brought the type, if this kernel is older.
         since: Option<&'static str>,
+        /// Whether nobody says what its license is.
+        unlicensed: bool,
         /// Why.
         errno: Errno,
         /// What the verifier wrote.
@@ -383,6 +387,7 @@ mod tests {
             section: "xdp".into(),
             ty: ProgType::XDP,
             since: None,
+            unlicensed: false,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },
         };

@@ -65,3 +65,13 @@ pub(super) fn are_there(paths: &[String]) -> String {
 pub(super) fn reason(log: &Log, errno: Errno, since: Option<&str>) -> String {
     log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, since))
 }
+
+/// Some functions and types are for programs under the GPL only, and an object without a section `license` says nothing.
+pub(super) fn license_hint(log: &Log, unlicensed: bool) -> &'static str {
+    // For showing: nothing else depends on what the verifier wrote.
+    let about_license = log.summary().is_some_and(|line| line.contains("GPL"));
+    match unlicensed && about_license {
+        true => "; the object has no section \"license\": if it is under the GPL, say so with --license GPL",
+        false => "",
+    }
+}

@@ -33,7 +33,7 @@ impl<K: Kernel> Session<'_, '_, K> {
             ty: load.ty,
             attach: load.attach,
             flags: load.flags,
-            license: &self.spec().license,
+            license: &self.plan.license,
             kern_version: load.kern_version,
             insns: &linked.insns,
             maps: &maps,
@@ -69,6 +69,7 @@ impl<K: Kernel> Session<'_, '_, K> {
             section: program.section.clone(),
             ty: load.ty,
             since: self.too_new(load.ty.since()),
+            unlicensed: self.plan.license.is_empty(),
             errno,
             log,
         })

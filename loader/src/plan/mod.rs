@@ -31,6 +31,9 @@ pub struct LoadPlan<'o> {
     pub object: &'o LinkedObject,
     /// The kernel that it is for.
     pub kernel: KernelVersion,
+    /// What the kernel is told of the programs' license: the user's word, or what the object says; empty if nobody
+    /// says.
+    pub license: String,
     /// The calls, in order.
     pub steps: Vec<Step>,
     /// Programs that no call can load, and why.
@@ -50,6 +53,8 @@ pub struct Options {
     pub types: BTreeMap<ProgId, ProgType>,
     /// Type of the other programs whose section does not say.
     pub default_type: Option<ProgType>,
+    /// License of the programs, whatever the object says.
+    pub license: Option<String>,
     /// Entries to put into jump tables besides those that the object gives.
     pub slots: Vec<FillSlot>,
     /// What to do with a jump table that programs of different kinds use.
@@ -317,7 +322,8 @@ pub fn plan<'o>(
     steps.extend(programs.into_iter().map(Step::LoadProgram));
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));
-    Ok(LoadPlan { object, kernel: machine.kernel, steps, refused, refused_maps })
+    let license = options.license.as_ref().unwrap_or(&object.spec.license).clone();
+    Ok(LoadPlan { object, kernel: machine.kernel, license, steps, refused, refused_maps })
 }
 
 impl LoadPlan<'_> {
