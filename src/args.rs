@@ -144,6 +144,9 @@ pub(crate) struct Reading {
     /// Fit the code to the types in this file (CO-RE), not to the running kernel's: BTF, or an ELF file with it
     #[arg(long, value_name = "FILE")]
     pub(crate) btf: Option<PathBuf>,
+    /// The license of its programs, whatever the object says, such as GPL
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) license: Option<String>,
     /// What section names mean
     #[arg(long, value_enum, default_value_t)]
     pub(crate) section_dialect: SectionDialectArg,
@@ -184,6 +187,8 @@ pub(crate) enum MapDialectArg {
     IdPinning,
     /// id, pinning, inner_id, inner_idx (iproute2's bpf_elf_map)
     Iproute2,
+    /// pinning, a directory's name (gobpf)
+    Gobpf,
 }
 
 impl From<MapDialectArg> for MapDialect {
@@ -192,6 +197,7 @@ impl From<MapDialectArg> for MapDialect {
             MapDialectArg::Samples => Self::Samples,
             MapDialectArg::IdPinning => Self::IdPinning,
             MapDialectArg::Iproute2 => Self::Iproute2,
+            MapDialectArg::Gobpf => Self::Gobpf,
         }
     }
 }

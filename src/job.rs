@@ -111,6 +111,7 @@ pub(crate) fn wishes(object: &LinkedObject, name: &str, args: &Choices) -> Resul
         asked_for: in_slots.chain(entry).collect(),
         types: select::types(spec, name, &args.reading.types)?,
         default_type: Some(ProgType::XDP),
+        license: args.reading.license.clone(),
         slots,
         ..Options::default()
     };

@@ -16,7 +16,7 @@ use rxdp_loader::sys::{Errno, Kernel, Linux};
 use serde_json::{Value, json};
 
 use common::held::{NOTHING, attach, in_near, main_job, number, on_v0};
-use common::{Ran, Running, fields, in_sandbox, object, run, rxdp_load};
+use common::{Running, fields, in_sandbox, object, run, rxdp_load, verified};
 
 /// An interface that nobody has: what reads only the object and the arguments never comes to ask for it.
 const NOWHERE: &str = "nosuch0";
@@ -272,6 +272,10 @@ fn verify_tells_refusals_apart_and_goes_on_after_them() {
         let ok = |place: &str| row[place].as_array().unwrap().iter().map(|row| row["ok"] == true).collect();
         let (maps, programs): (Vec<bool>, Vec<bool>) = (ok("maps"), ok("programs"));
         assert_eq!((maps, programs), (vec![false, true, true], vec![true, false]), "{row}");
+        // So does a definition that nobody understands.
+        let row = verified(&run(&["verify", "--json", &object("broken_maps")]), 1);
+        assert_eq!((&row["error"], &row["maps"][1]["ok"]), (&Value::Null, &json!(false)), "{row}");
+        assert_eq!((&row["maps"][2]["ok"], &row["programs"][4]["ok"]), (&json!(true), &json!(true)), "{row}");
         let refused = attach(sandbox, "inner_maps-none", &["--prog", "drop_all", "--for", "1ms"]);
         refused.failed(1, &["map \"outer\" (array_of_maps) does not say what its inner maps look like"]);
 
@@ -296,15 +300,6 @@ fn without_privilege_loading_exits_with_4_and_says_what_it_takes() {
         let row = verified(&as_nobody(&["verify".into(), "--json".into(), object("drop_all")]), 4);
         assert_eq!(row["programs"][0]["errno"], 1);
     });
-}
-
-/// The row of the only object that was verified.
-#[track_caller]
-fn verified(ran: &Ran, code: i32) -> Value {
-    assert_eq!(ran.code, Some(code), "{ran:#?}");
-    let mut rows = ran.json();
-    assert_eq!(rows.len(), 1);
-    rows.remove(0)
 }
 
 /// Takes a field out of a JSON object.

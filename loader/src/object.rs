@@ -155,6 +155,11 @@ impl Object {
         Ok(())
     }
 
+    /// Says what the license of its programs is, whatever the object says: some functions are for `GPL` only.
+    pub fn set_license(&mut self, license: &str) {
+        self.spec.license = license.to_string();
+    }
+
     /// Says whether a program is loaded; without a word all are whose section has no leading `?`.
     ///
     /// # Errors

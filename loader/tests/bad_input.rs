@@ -68,7 +68,11 @@ fn damage_is_named_where_it_is() {
         let (at, value) = damage(&bytes);
         assert_ne!(&bytes[at..at + value.len()], value, "{what}: nothing is changed");
         bytes[at..at + value.len()].copy_from_slice(&value);
-        let error = read("tail_kern.o", &bytes).expect_err(what).to_string();
+        let error = match read("tail_kern.o", &bytes) {
+            Err(error) => error.to_string(),
+            // A map that is not understood costs only itself.
+            Ok(spec) => spec.maps.iter().find_map(|map| map.defect.as_ref()).expect(what).to_string(),
+        };
         assert!(words.iter().all(|word| error.contains(word)), "{what}: {error}");
         assert!(!error.contains('\n'), "{what}: more than one line: {error}");
     }

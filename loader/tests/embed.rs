@@ -229,6 +229,16 @@ fn what_is_changed_before_is_loaded() {
 }
 
 #[test]
+fn a_license_can_be_given() {
+    let Some(_sandbox) = kernel_or_skip("a_license_can_be_given") else {
+        return;
+    };
+    let mut object = open("licensed-nobody.o");
+    object.set_license("GPL");
+    assert_eq!(run(&load(object), "xdp_prints", 0), PASS);
+}
+
+#[test]
 fn a_type_can_be_given() {
     let Some(_sandbox) = kernel_or_skip("a_type_can_be_given") else {
         return;

@@ -300,7 +300,18 @@ fn the_verifiers_refusal_carries_the_source_line() {
 }
 
 /// Programs that do not load, by their objects.
-const REFUSED: &[(&str, &str)] = &[("inner_maps-none.o", "count_inside"), ("refused.o", "xdp_unchecked")];
+const REFUSED: &[(&str, &str)] = &[
+    ("broken_maps.o", "uses_outer"),
+    ("broken_maps.o", "uses_wordy"),
+    ("broken_maps.o", "uses_pinned"),
+    ("broken_maps-clang22.o", "uses_outer"),
+    ("broken_maps-clang22.o", "uses_wordy"),
+    ("broken_maps-clang22.o", "uses_good"),
+    ("broken_maps-clang22.o", "uses_pinned"),
+    ("inner_maps-none.o", "count_inside"),
+    ("licensed-nobody.o", "xdp_prints"),
+    ("refused.o", "xdp_unchecked"),
+];
 
 /// Each object, every program of it, and what becomes of it here.
 #[test]

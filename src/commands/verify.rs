@@ -100,6 +100,7 @@ fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Fa
         select: only.map_or(Select::All, Select::One),
         types: select::types(&object.spec, &name, &args.reading.types)?,
         default_type: Some(ProgType::XDP),
+        license: args.reading.license.clone(),
         mixed_tables: MixedTables::Copy,
         ..Options::default()
     };

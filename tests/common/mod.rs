@@ -158,6 +158,15 @@ pub(crate) fn json(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
 }
 
+/// The row of the only object that was verified.
+#[track_caller]
+pub(crate) fn verified(ran: &Ran, code: i32) -> Value {
+    assert_eq!(ran.code, Some(code), "{ran:#?}");
+    let mut rows = ran.json();
+    assert_eq!(rows.len(), 1);
+    rows.remove(0)
+}
+
 /// The names of a JSON object's fields.
 pub(crate) fn fields(value: &Value) -> BTreeSet<&str> {
     value.as_object().expect("a JSON object").keys().map(String::as_str).collect()

@@ -71,6 +71,8 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/tail_kern-btf_maps-clang14.o", TAIL, Clang(14), &["-DBTF_MAPS", "-g"]),
 
     // One question each; the comment at the top of the source says which.
+    object("tests/fixtures/broken_maps.o", "tests/fixtures/broken_maps.c", Ship, &[]),
+    object("tests/fixtures/broken_maps-clang22.o", "tests/fixtures/broken_maps.c", Clang(22), &[]),
     object("tests/fixtures/calls.o", "tests/fixtures/calls.c", Ship, &[]),
     object("tests/fixtures/calls-sections.o", "tests/fixtures/calls.c", Ship, &["-ffunction-sections"]),
     object("tests/fixtures/calls-clang14.o", "tests/fixtures/calls.c", Clang(14), &[]),
@@ -84,10 +86,13 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang(22), &["--target=bpfeb"]),
     object("tests/fixtures/frags.o", "tests/fixtures/frags.c", Ship, &[]),
     object("tests/fixtures/iproute2.o", "tests/fixtures/iproute2.c", Ship, &[]),
+    object("tests/fixtures/licensed.o", "tests/fixtures/licensed.c", Ship, &["-DSAYS=\"GPL\""]),
+    object("tests/fixtures/licensed-nobody.o", "tests/fixtures/licensed.c", Ship, &[]),
     object("tests/fixtures/map_defs-16.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=4"]),
     object("tests/fixtures/map_defs-20.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=5"]),
     object("tests/fixtures/map_defs-24.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=6"]),
     object("tests/fixtures/map_defs-28.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=7"]),
+    object("tests/fixtures/map_sections.o", "tests/fixtures/map_sections.c", Ship, &[]),
     object("tests/fixtures/pinned-64.o", "tests/fixtures/pinned.c", Ship, &["-DENTRIES=64"]),
     object("tests/fixtures/pinned-100.o", "tests/fixtures/pinned.c", Ship, &["-DENTRIES=100"]),
     object("tests/fixtures/redirect_targets.o", "tests/fixtures/redirect_targets.c", Ship, &[]),

@@ -1,10 +1,12 @@
 //! What can go wrong below the line, with all that is known about it.
 
+use super::hints::{
+    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, why_no_entry, why_not_run,
+};
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
 use crate::plan::PlanError;
 use crate::sys::{Errno, Log};
-use crate::trace::hex;
 use crate::uapi::{MapType, ProgType};
 
 /// Why an object could not be loaded.
@@ -76,7 +78,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}", reason(log, *.errno, *.since))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, *.errno, *.since), license_hint(log, *.unlicensed))]
     ProgLoad {
         /// The program.
         program: String,
@@ -86,6 +88,8 @@ pub enum LoadError {
         ty: ProgType,
         /// The Linux version that brought the type, if this kernel is older.
         since: Option<&'static str>,
+        /// Whether nobody says what its license is.
+        unlicensed: bool,
         /// Why.
         errno: Errno,
         /// What the verifier wrote.
@@ -354,68 +358,6 @@ fn of_errno(errno: Errno) -> Blame {
     if errno == Errno::EPERM { Blame::Privilege } else { Blame::Kernel }
 }
 
-/// What the kernel says with these numbers when it runs a program. Source: `net/bpf/test_run.c`.
-fn why_not_run(errno: Errno, packet: usize) -> &'static str {
-    match errno {
-        Errno::ENOTSUPP => "; the kernel cannot run programs of this type by hand",
-        Errno::EINVAL if packet > 0 && packet < ETHERNET_HEADER => "; a packet has at least 14 bytes",
-        Errno::EINVAL => {
-            "; it runs no programs of devmaps and cpumaps, and takes no packet or context that does not fit the type"
-        }
-        Errno::ENOSPC => "; the program made the packet larger than there was room for",
-        Errno::EINTR => "; a signal ended the run",
-        _ => "",
-    }
-}
-
-fn why_no_entry(errno: Errno) -> &'static str {
-    match errno {
-        Errno::E2BIG => " (the map is full, or the key beyond its end)",
-        Errno::EEXIST => " (the key is there already)",
-        Errno::ENOENT => " (the key is not there)",
-        _ => "",
-    }
-}
-
-fn of_key(key: &[u8]) -> String {
-    if key.is_empty() { String::new() } else { format!(", key {}", hex(key)) }
-}
-
-/// What to do about an errno, and what it hides: `EINVAL` without a word is what an old kernel says to a type that it
-/// does not know.
-fn hint(errno: Errno, since: Option<&str>) -> String {
-    match errno.0 {
-        libc::EPERM => "; it needs CAP_BPF, and CAP_NET_ADMIN for network programs, as root has; \
-                        a container may forbid bpf(2) besides"
-            .to_string(),
-        libc::EMFILE => "; raise the limit on open files: ulimit -n".to_string(),
-        libc::EINVAL => {
-            since.map(|since| format!("; this type is in Linux since {since}")).unwrap_or_default()
-        }
-        _ => String::new(),
-    }
-}
-
-fn module_hint(errno: Errno) -> &'static str {
-    if errno == Errno::EPERM { "; looking for it needs CAP_SYS_ADMIN" } else { "" }
-}
-
-/// What bpffs means by `EPERM`, besides a missing privilege.
-fn pin_hint(path: &str, errno: Errno) -> &'static str {
-    let dot = path.contains('.') && errno == Errno::EPERM;
-    if dot { "; bpffs takes no names with a dot" } else { "" }
-}
-
-fn are_there(paths: &[String]) -> String {
-    let are = if paths.len() == 1 { "is" } else { "are" };
-    format!("{} {are}", paths.join(", "))
-}
-
-/// What the verifier says, in one line; where it says nothing, what the errno may mean.
-fn reason(log: &Log, errno: Errno, since: Option<&str>) -> String {
-    log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, since))
-}
-
 impl Log {
     /// The verifier's last word: its last line that is not a count. For showing, never for deciding.
     pub fn summary(&self) -> Option<&str> {
@@ -445,6 +387,7 @@ mod tests {
             section: "xdp".into(),
             ty: ProgType::XDP,
             since: None,
+            unlicensed: false,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },
         };

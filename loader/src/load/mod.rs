@@ -5,9 +5,11 @@
 
 mod entries;
 mod error;
+mod hints;
 mod loaded;
 mod note;
 mod pins;
+mod program;
 mod session;
 pub(crate) mod slot;
 mod types;

@@ -10,8 +10,6 @@ use super::{
 };
 use crate::core_relo::Location;
 use crate::features::KernelVersion;
-use crate::insn::InsnIdx;
-use crate::link::LinkedProgram;
 use crate::plan::{
     CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, Pin, PinTarget, PinnedMap, SlotSource, SlotValue,
     Step,
@@ -19,15 +17,11 @@ use crate::plan::{
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
     BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named,
-    ProgLoad, ProgTypes, Reply,
 };
 use crate::uapi::UpdateFlags;
 
 /// Size of the log buffer that is tried first, in **bytes**.
-const FIRST_LOG: u32 = 64 << 10;
-
-/// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
-const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
+pub(super) const FIRST_LOG: u32 = 64 << 10;
 
 /// What recordings call a map that the caller gave as an example of inner maps.
 const GIVEN_INNER: &str = "given inner map";
@@ -35,9 +29,9 @@ const GIVEN_INNER: &str = "given inner map";
 /// A load under way. Dropping it undoes everything: descriptors and pins are all there is.
 #[derive(Debug)]
 pub(super) struct Session<'p, 'k, K: Kernel> {
-    plan: &'p LoadPlan<'p>,
-    kernel: &'k K,
-    log: LogPolicy,
+    pub(super) plan: &'p LoadPlan<'p>,
+    pub(super) kernel: &'k K,
+    pub(super) log: LogPolicy,
     btf: Option<OwnedFd>,
     /// Maps that were made, with their names in messages and recordings.
     maps: BTreeMap<MapSlot, (&'p str, OwnedFd)>,
@@ -173,7 +167,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         self.btf = reply.fd.ok();
     }
 
-    fn btf(&self) -> Option<Named<'_>> {
+    pub(super) fn btf(&self) -> Option<Named<'_>> {
         self.btf.as_ref().map(|fd| Named { name: &self.spec().name, fd: fd.as_fd() })
     }
 
@@ -218,7 +212,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     }
 
     /// The version that brought something, if the kernel is older.
-    fn too_new(&self, since: Option<&'static str>) -> Option<&'static str> {
+    pub(super) fn too_new(&self, since: Option<&'static str>) -> Option<&'static str> {
         since.filter(|since| KernelVersion::parse(since).is_some_and(|since| since > self.plan.kernel))
     }
 
@@ -228,7 +222,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     }
 
     /// A map that is to be filled, frozen or referred to.
-    fn made(&self, slot: MapSlot, what: &str) -> Result<Named<'_>, LoadError> {
+    pub(super) fn made(&self, slot: MapSlot, what: &str) -> Result<Named<'_>, LoadError> {
         self.map(slot).ok_or_else(|| self.missing(what, slot))
     }
 
@@ -268,93 +262,16 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         self.plan.object.answers.modules.get(module).map_or("?", String::as_str)
     }
 
-    fn module(&self, module: usize) -> Result<Named<'_>, LoadError> {
+    pub(super) fn module(&self, module: usize) -> Result<Named<'_>, LoadError> {
         let name = self.module_name(module);
         let missing = || LoadError::NotInPlan { what: format!("module {name:?}") };
         let fd = self.modules.get(&module).ok_or_else(missing)?;
         Ok(Named { name, fd: fd.as_fd() })
     }
 
-    fn located(&self, at: Location) -> Result<Hook<'_>, LoadError> {
+    pub(super) fn located(&self, at: Location) -> Result<Hook<'_>, LoadError> {
         let of = at.module.map(|module| self.module(module)).transpose()?;
         Ok(Hook { id: at.id, of })
-    }
-
-    fn load_program(&self, load: &LoadProgram) -> Result<OwnedFd, LoadError> {
-        let (Some(linked), Some(program)) =
-            (self.plan.object.program(load.program), self.spec().program(load.program))
-        else {
-            return Err(LoadError::NotInPlan { what: format!("program {}", load.program.0) });
-        };
-        let maps = self.map_refs(load, linked, &program.name)?;
-        let btfs = linked.btf_refs.iter().map(|(at, module)| Ok((*at, self.module(*module)?)));
-        let btfs: Vec<_> = btfs.collect::<Result<_, LoadError>>()?;
-        let fd_array = self.plan.object.fd_array.iter().map(|module| self.module(*module));
-        let fd_array: Vec<_> = fd_array.collect::<Result<_, _>>()?;
-        let infos = Infos::of(linked);
-        let info = self.btf().filter(|_| load.with_info && !infos.funcs.is_empty());
-        let request = ProgLoad {
-            name: &program.name,
-            kernel_name: &load.kernel_name,
-            ty: load.ty,
-            attach: load.attach,
-            flags: load.flags,
-            license: &self.spec().license,
-            kern_version: load.kern_version,
-            insns: &linked.insns,
-            maps: &maps,
-            btfs: &btfs,
-            fd_array: &fd_array,
-            hook: load.hook.map(|at| self.located(at)).transpose()?,
-            info: info.map(|btf| ProgTypes { btf, funcs: &infos.funcs, lines: &infos.lines }),
-            log: None,
-        };
-        let Reply { fd, mut log } = self.kernel.prog_load(&request);
-        let mut errno = match fd {
-            Ok(fd) => return Ok(fd),
-            Err(errno) => errno,
-        };
-        let sizes = if self.log == LogPolicy::Whole { LOG_SIZES.len() } else { 1 };
-        for size in LOG_SIZES.iter().take(sizes) {
-            let reply = self
-                .kernel
-                .prog_load(&ProgLoad { log: Some(LogRequest { level: 1, size: *size }), ..request });
-            log = reply.log;
-            match reply.fd {
-                // Whatever was in the way before is gone: memory, or a signal.
-                Ok(fd) => return Ok(fd),
-                Err(Errno::ENOSPC) => {}
-                Err(with_log) => {
-                    errno = with_log;
-                    break;
-                }
-            }
-        }
-        Err(LoadError::ProgLoad {
-            program: program.name.clone(),
-            section: program.section.clone(),
-            ty: load.ty,
-            since: self.too_new(load.ty.since()),
-            errno,
-            log,
-        })
-    }
-
-    fn map_refs(
-        &self,
-        load: &LoadProgram,
-        linked: &LinkedProgram,
-        program: &str,
-    ) -> Result<Vec<(InsnIdx, Named<'_>)>, LoadError> {
-        let what = format!("program {program:?}");
-        let handle = |(at, id): &(InsnIdx, MapId)| {
-            let slot = match load.copies.get(id) {
-                Some(copy) => MapSlot::Copy(*id, *copy),
-                None => MapSlot::Map(*id),
-            };
-            Ok((*at, self.made(slot, &what)?))
-        };
-        linked.map_refs.iter().map(handle).collect()
     }
 
     fn fill_slot(&self, fill: &FillSlot) -> Result<FilledSlot, LoadError> {
@@ -426,22 +343,5 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             }
         };
         self.pins.pin(handle, &pin.path, false)
-    }
-}
-
-/// Function types and source lines as the kernel's records.
-struct Infos {
-    funcs: Vec<[u32; 2]>,
-    lines: Vec<[u32; 4]>,
-}
-
-impl Infos {
-    fn of(linked: &LinkedProgram) -> Self {
-        let line =
-            |(at, line): &(InsnIdx, crate::btf::LineInfo)| [at.0, line.file.0, line.line.0, line.line_col];
-        Self {
-            funcs: linked.func_info.iter().map(|(at, ty)| [at.0, ty.0]).collect(),
-            lines: linked.line_info.iter().map(line).collect(),
-        }
     }
 }

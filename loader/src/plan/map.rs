@@ -52,6 +52,11 @@ pub(super) fn steps(
         if spec.origin == MapOrigin::Internal && !machine.features.contains(Features::GLOBAL_DATA) {
             continue;
         }
+        if let Some(why) = &spec.defect {
+            let why = PlanError::Definition(why.clone());
+            refused.push((create(spec, MapSlot::Map(id), None, machine), why));
+            continue;
+        }
         let inner = match inner(spec, id, maps, options) {
             Ok(inner) => inner,
             Err(error) => {
@@ -133,6 +138,7 @@ fn inner(
             Some(like) if !is_of_maps(like) => Ok(Some(MapSlot::Map(*other))),
             _ => Err(PlanError::InnerMap { map: spec.name.clone(), inner: other.0 }),
         },
+        Some(Inner::Missing(inner)) => Err(PlanError::InnerId { map: spec.name.clone(), id: *inner }),
         None if is_of_maps(spec) => Err(PlanError::NoInnerMap { map: spec.name.clone(), ty: spec.ty }),
         None => Ok(None),
     }

@@ -4,6 +4,7 @@
 //! is decided while it runs. Maps come first (legacy, `.maps`, internal; a map of maps behind the one that its inner maps
 //! look like), then programs, both in definition order, then the entries of jump tables, whose programs must exist.
 
+mod error;
 mod map;
 mod pins;
 mod program;
@@ -18,10 +19,11 @@ use core::fmt;
 use crate::btf::TypeId;
 use crate::core_relo::Location;
 use crate::features::{Features, KernelVersion, Machine};
-use crate::link::{LinkError, LinkedObject};
+use crate::link::LinkedObject;
 use crate::spec::{MapId, ProgId};
-use crate::target::{AttachError, StructOpsError};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
+
+pub use error::PlanError;
 
 /// The kernel calls that load an object.
 #[derive(Clone, Debug)]
@@ -30,6 +32,9 @@ pub struct LoadPlan<'o> {
     pub object: &'o LinkedObject,
     /// The kernel that it is for.
     pub kernel: KernelVersion,
+    /// What the kernel is told of the programs' license: the user's word, or what the object says; empty if nobody
+    /// says.
+    pub license: String,
     /// The calls, in order.
     pub steps: Vec<Step>,
     /// Programs that no call can load, and why.
@@ -49,6 +54,8 @@ pub struct Options {
     pub types: BTreeMap<ProgId, ProgType>,
     /// Type of the other programs whose section does not say.
     pub default_type: Option<ProgType>,
+    /// License of the programs, whatever the object says.
+    pub license: Option<String>,
     /// Entries to put into jump tables besides those that the object gives.
     pub slots: Vec<FillSlot>,
     /// What to do with a jump table that programs of different kinds use.
@@ -287,126 +294,6 @@ impl fmt::Display for SlotSource {
     }
 }
 
-/// Why an object, or one of its programs, cannot be loaded on this machine.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlanError {
-    /// It could not be linked.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// The object's byte order is not the machine's.
-    #[error("the object is {0}-endian and this machine is not: compile with `clang -target {1}`")]
-    ForeignEndian(&'static str, &'static str),
-    /// Nobody says what type the program has.
-    #[error(
-        "program {program:?}: section {section:?} does not say its type: give it with --type {program}=TYPE"
-    )]
-    NoType {
-        /// The program.
-        program: String,
-        /// Its section.
-        section: String,
-    },
-    /// It attaches to something that the kernel's types name, and has nothing to attach to.
-    #[error("program {program:?}: {why}")]
-    Attach {
-        /// The program.
-        program: String,
-        /// Why.
-        why: AttachError,
-    },
-    /// It attaches to something that the kernel's types name, and nobody looked at them.
-    #[error("program {program:?}: section {section:?} needs the kernel's types, which were not looked at")]
-    NotAsked {
-        /// The program.
-        program: String,
-        /// Its section.
-        section: String,
-    },
-    /// A table of functions does not fit the kernel's.
-    #[error("map {map:?}: {why}")]
-    StructOps {
-        /// The map.
-        map: String,
-        /// Why.
-        why: StructOpsError,
-    },
-    /// This kernel lacks something that the object cannot do without.
-    #[error("{what} needs {feature}, in Linux since {}.{}; this is Linux {kernel}", since.0, since.1)]
-    Unsupported {
-        /// What needs it.
-        what: String,
-        /// What is missing.
-        feature: &'static str,
-        /// The version that brought it.
-        since: (u8, u8),
-        /// The running kernel.
-        kernel: KernelVersion,
-    },
-    /// Inner maps that look like one that does not exist or holds maps itself.
-    #[error(
-        "map {map:?}: its inner maps are to look like map {inner}, which does not exist or is a map of maps itself"
-    )]
-    InnerMap {
-        /// The outer map.
-        map: String,
-        /// The number that it gives.
-        inner: u32,
-    },
-    /// A map of maps that does not say what its inner maps look like.
-    #[error(
-        "map {map:?} ({ty}) does not say what its inner maps look like: define `values`, or give it an inner map before it is loaded"
-    )]
-    NoInnerMap {
-        /// The outer map.
-        map: String,
-        /// Its type.
-        ty: MapType,
-    },
-    /// A slot beyond the end of its table.
-    #[error("map {map:?}: key {key} is out of range, it has {max_entries} entries (0 to {})", .max_entries.saturating_sub(1))]
-    SlotRange {
-        /// The map.
-        map: String,
-        /// The key.
-        key: u32,
-        /// Its entries.
-        max_entries: u32,
-    },
-    /// A slot of something that is no jump table, or for a program that is not loaded.
-    #[error("map {map:?}, key {key}: {why}")]
-    Slot {
-        /// The map.
-        map: String,
-        /// The key.
-        key: u32,
-        /// What is wrong.
-        why: String,
-    },
-    /// Two kinds of program meet in one jump table, which the kernel refuses without a reason.
-    #[error(
-        "jump table {map:?} cannot hold both {first} and {second}: the kernel takes only programs of one type, attach type and frags setting"
-    )]
-    MixedTable {
-        /// The table.
-        map: String,
-        /// A program that uses it, with its kind.
-        first: String,
-        /// One of another kind.
-        second: String,
-    },
-    /// Two things would be pinned under one name.
-    #[error("{first} and {second} would both be pinned as {path}: rename one of them")]
-    PinClash {
-        /// The first.
-        first: String,
-        /// The second.
-        second: String,
-        /// The path.
-        path: String,
-    },
-}
-
 /// Decides which calls load the object.
 ///
 /// # Errors
@@ -439,7 +326,8 @@ pub fn plan<'o>(
     steps.extend(programs.into_iter().map(Step::LoadProgram));
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));
-    Ok(LoadPlan { object, kernel: machine.kernel, steps, refused, refused_maps })
+    let license = options.license.as_ref().unwrap_or(&object.spec.license).clone();
+    Ok(LoadPlan { object, kernel: machine.kernel, license, steps, refused, refused_maps })
 }
 
 impl LoadPlan<'_> {

@@ -59,11 +59,15 @@ pub(super) fn of_map(object: &ObjectSpec, map: &MapSpec, options: &Options) -> O
 }
 
 fn dir_of_map(root: &str, object: &ObjectSpec, map: &MapSpec) -> Option<String> {
-    match map.pinning {
+    match &map.pinning {
         Pinning::None => None,
         Pinning::ByName => Some(root.to_string()),
         Pinning::Object => Some(join(root, &object.name)),
         Pinning::Global => Some(format!("{root}/tc/globals")),
+        Pinning::Directory(path) => {
+            let parts = path.split('/').filter(|part| !part.is_empty());
+            Some(parts.fold(root.to_string(), |dir, part| join(&dir, part)))
+        }
     }
 }
 

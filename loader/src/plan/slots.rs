@@ -20,11 +20,12 @@ pub(super) fn fills(
     refused: &[(ProgId, PlanError)],
 ) -> Result<Vec<FillSlot>, PlanError> {
     let is_refused = |fill: &FillSlot| refused.iter().any(|(id, _)| fill.value == SlotValue::Program(*id));
+    let defective = |map: MapId| object.spec.map(map).is_some_and(|map| map.defect.is_some());
     let mut fills: BTreeMap<(MapId, u32), FillSlot> = BTreeMap::new();
     let given = from_definitions(object)?.into_iter().chain(from_sections(object, programs));
     for fill in given.chain(options.slots.iter().copied()) {
-        // Why it is not loaded is said about the program, not about its slot.
-        if is_refused(&fill) {
+        // Why it is not loaded is said about the program or the map, not about the slot.
+        if is_refused(&fill) || defective(fill.map) {
             continue;
         }
         check(object, programs, &fill)?;

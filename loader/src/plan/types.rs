@@ -24,7 +24,7 @@ pub(super) fn needed(object: &LinkedObject) -> Option<Vec<bool>> {
     let mut search = Search { btf, needed: vec![false; btf.types.len()], open: Vec::new() };
     let inner = |map: &MapSpec| match &map.inner {
         Some(Inner::Template(inner)) => Some((inner.key_type, inner.value_type)),
-        Some(Inner::Like(_)) | None => None,
+        Some(Inner::Like(_) | Inner::Missing(_)) | None => None,
     };
     for map in object.spec.maps.iter().filter(|map| map.struct_ops.is_none()) {
         for (key, value) in inner(map).into_iter().chain([(map.key_type, map.value_type)]) {

@@ -12,7 +12,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Inner, MapOrigin, MapSpec, Pinning, SpecError};
-use crate::btf::{Btf, Kind, Linkage, Member, TypeGraph, TypeId};
+use crate::btf::{Btf, Kind, Linkage, Member, SecVar, TypeGraph, TypeId};
+use crate::elf::{ElfObject, Section, Symbol, SymbolKind};
 use crate::uapi::{MapFlags, MapType};
 
 /// Name of the section.
@@ -29,22 +30,40 @@ pub(super) struct Found {
 }
 
 /// The section's maps, by offset.
-pub(super) fn maps(btf: &Btf) -> Result<Vec<Found>, SpecError> {
-    let section = btf.find(SECTION, |kind| matches!(kind, Kind::Datasec { .. }));
-    let Some(Kind::Datasec { vars, .. }) = section.and_then(|id| btf.kind(id)) else {
-        return Err(SpecError::MapsWithoutBtf);
-    };
-    let mut found = Vec::with_capacity(vars.len());
-    for var in vars {
-        // A map that another file defines (`extern`) stands nowhere here.
-        if matches!(btf.kind(var.var), Some(Kind::Var { linkage: Linkage::EXTERN, .. })) {
-            continue;
+pub(super) fn maps(elf: &ElfObject<'_>, section: &Section<'_>, btf: Option<&Btf>) -> Vec<Found> {
+    let typed = btf.and_then(|btf| {
+        let id = btf.find(SECTION, |kind| matches!(kind, Kind::Datasec { .. }))?;
+        if let Some(Kind::Datasec { vars, .. }) = btf.kind(id) { Some((btf, vars)) } else { None }
+    });
+    let mut found: Vec<Found> = match typed {
+        Some((btf, vars)) => {
+            vars.iter().filter(|var| !is_extern(btf, var)).map(|var| map(btf, var)).collect()
         }
-        let (spec, values_at) = variable(btf, var.var)?;
-        found.push(Found { offset: u64::from(var.offset), values_at, spec });
-    }
+        None => elf.symbols_in(section).filter(|s| s.kind == SymbolKind::Object).map(untyped).collect(),
+    };
     found.sort_by_key(|map| map.offset);
-    Ok(found)
+    found
+}
+
+/// A map that another file defines stands nowhere here.
+fn is_extern(btf: &Btf, var: &SecVar) -> bool {
+    matches!(btf.kind(var.var), Some(Kind::Var { linkage: Linkage::EXTERN, .. }))
+}
+
+fn map(btf: &Btf, var: &SecVar) -> Found {
+    let read = variable(btf, var.var);
+    let (spec, values_at) = read.unwrap_or_else(|why| (defective(&btf.name(var.var), why), None));
+    Found { offset: u64::from(var.offset), values_at, spec }
+}
+
+/// A map whose definition nobody can read.
+fn untyped(symbol: &Symbol<'_>) -> Found {
+    let why = SpecError::MapWithoutBtf { map: symbol.name.to_string() };
+    Found { offset: symbol.value, values_at: None, spec: defective(symbol.name, why) }
+}
+
+fn defective(name: &str, why: SpecError) -> MapSpec {
+    MapSpec::defective(name, SECTION, MapOrigin::Btf, why)
 }
 
 /// What the type of a variable of the section says about its map.

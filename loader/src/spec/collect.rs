@@ -1,5 +1,6 @@
 //! From the ELF view to the object's meaning: `collect` asks the other files of this room in turn.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -108,20 +109,21 @@ fn maps(
     dir: &mut Directory,
 ) -> Result<Vec<MapSpec>, SpecError> {
     let mut maps: Vec<MapSpec> = Vec::new();
-    for section in elf.sections.iter().filter(|s| s.name == legacy_map::SECTION) {
-        for (offset, map) in legacy_map::maps(elf, section, dialects.map, maps.len())? {
-            dir.maps.insert((section.idx, offset), MapId::new(maps.len()));
-            maps.push(map);
-        }
+    for legacy_map::Found { section, offset, spec } in legacy_map::maps(elf, dialects.map) {
+        dir.maps.insert((section, offset), MapId::new(maps.len()));
+        maps.push(spec);
     }
     if let Some(section) = elf.section_named(btf_map::SECTION).filter(|s| s.size > 0) {
         let first = maps.len();
-        let found = btf_map::maps(btf.ok_or(SpecError::MapsWithoutBtf)?)?;
+        let found = btf_map::maps(elf, section, btf);
         for (at, map) in found.iter().enumerate() {
             dir.maps.insert((section.idx, map.offset), MapId::new(first.saturating_add(at)));
         }
         let slots = slots(elf, dir, section, &found)?;
-        maps.extend(found.into_iter().zip(slots).map(|(map, slots)| MapSpec { slots, ..map.spec }));
+        maps.extend(found.into_iter().zip(slots).map(|(map, slots)| match slots {
+            Ok(slots) => MapSpec { slots, ..map.spec },
+            Err(why) => MapSpec { defect: map.spec.defect.or(Some(Box::new(why))), ..map.spec },
+        }));
     }
     for section in &elf.sections {
         if let Some(map) = data::map(section, object, btf)? {
@@ -140,46 +142,53 @@ fn maps(
     Ok(maps)
 }
 
-/// What the object puts into its maps of maps and of programs: relocations in their `values`.
+/// What the object puts into its maps of maps and of programs: relocations in their `values`. `Err` where one of them
+/// makes no sense.
 fn slots(
     elf: &ElfObject<'_>,
     dir: &Directory,
     section: &elf::Section<'_>,
     maps: &[btf_map::Found],
-) -> Result<Vec<Vec<Slot>>, SpecError> {
-    let mut slots: Vec<Vec<Slot>> = maps.iter().map(|_| Vec::new()).collect();
+) -> Result<Vec<Result<Vec<Slot>, SpecError>>, SpecError> {
+    let mut slots: Vec<Result<Vec<Slot>, SpecError>> = maps.iter().map(|_| Ok(Vec::new())).collect();
     for raw in &section.relocs {
-        let symbol = elf.symbol(raw.symbol);
         let wrong = |why: &str| SpecError::Relocation {
             section: section.name.to_string(),
             function: None,
             offset: raw.offset,
-            symbol: symbol.map(|s| s.name.to_string()).unwrap_or_default(),
+            symbol: elf.symbol(raw.symbol).map(|s| s.name.to_string()).unwrap_or_default(),
             why: why.to_string(),
         };
         let map = maps.partition_point(|map| map.offset <= raw.offset).checked_sub(1);
         let Some((map, list)) = map.and_then(|at| Some((maps.get(at)?, slots.get_mut(at)?))) else {
             return Err(wrong("it belongs to no map"));
         };
-        let values_at = map.values_at.and_then(|at| map.offset.checked_add(at));
-        let bytes = values_at.and_then(|at| raw.offset.checked_sub(at)).filter(|bytes| bytes % 8 == 0);
-        let Some(key) = bytes.and_then(|bytes| u32::try_from(bytes / 8).ok()) else {
-            return Err(wrong("it points to no entry of `values`"));
-        };
-        let place = symbol.and_then(|s| match s.place {
-            elf::Place::Section(section) => Some((section, s.value.checked_add_signed(raw.addend)?)),
-            elf::Place::Undefined | elf::Place::Elsewhere => None,
-        });
-        let target = match place {
-            Some(at) if dir.functions.contains_key(&at) => {
-                dir.functions.get(&at).copied().map(SlotTarget::Program)
-            }
-            Some(at) => dir.maps.get(&at).copied().map(SlotTarget::Map),
-            None => None,
-        };
-        list.push(Slot { key, target: target.ok_or_else(|| wrong("it is neither a map nor a function"))? });
+        match (list.as_mut(), slot(elf, dir, map, raw)) {
+            (Ok(slots), Ok(slot)) => slots.push(slot),
+            (Ok(_), Err(why)) => *list = Err(wrong(why)),
+            (Err(_), _) => {}
+        }
     }
     Ok(slots)
+}
+
+fn slot(
+    elf: &ElfObject<'_>,
+    dir: &Directory,
+    map: &btf_map::Found,
+    raw: &elf::Reloc,
+) -> Result<Slot, &'static str> {
+    let values_at = map.values_at.and_then(|at| map.offset.checked_add(at));
+    let bytes = values_at.and_then(|at| raw.offset.checked_sub(at)).filter(|bytes| bytes % 8 == 0);
+    let key = bytes.and_then(|bytes| u32::try_from(bytes / 8).ok());
+    let key = key.ok_or("it points to no entry of `values`")?;
+    let place = elf.symbol(raw.symbol).and_then(|s| match s.place {
+        elf::Place::Section(section) => Some((section, s.value.checked_add_signed(raw.addend)?)),
+        elf::Place::Undefined | elf::Place::Elsewhere => None,
+    });
+    let function = place.and_then(|at| dir.functions.get(&at)).copied().map(SlotTarget::Program);
+    let target = function.or_else(|| place.and_then(|at| dir.maps.get(&at)).copied().map(SlotTarget::Map));
+    Ok(Slot { key, target: target.ok_or("it is neither a map nor a function")? })
 }
 
 fn functions(

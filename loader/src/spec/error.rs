@@ -47,7 +47,7 @@ pub enum SpecError {
     },
     /// A legacy map definition of a size that no dialect has.
     #[error(
-        "map {map:?}: a definition of {size} bytes in SEC(\"maps\"); 16, 20, 24, 28 and 36 bytes are known"
+        "map {map:?}: a definition of {size} bytes in SEC(\"maps\"); 16, 20, 24, 28, 36 and 280 bytes are known"
     )]
     MapDefinitionSize {
         /// The map.
@@ -73,14 +73,6 @@ pub enum SpecError {
         /// What is wrong.
         why: String,
     },
-    /// A map of maps whose inner map is not there.
-    #[error("map {map:?}: its inner maps are to look like the map with id {id}, and there is none")]
-    InnerId {
-        /// The outer map.
-        map: String,
-        /// The id that it gives.
-        id: u32,
-    },
     /// `SEC(".struct_ops")` without BTF.
     #[error("section \".struct_ops\" needs BTF to be understood, and the object has none: compile with -g")]
     StructOpsWithoutBtf,
@@ -94,9 +86,14 @@ pub enum SpecError {
         /// What is wrong.
         why: String,
     },
-    /// `SEC(".maps")` without BTF.
-    #[error("section \".maps\" needs BTF to be understood, and the object has none: compile with -g")]
-    MapsWithoutBtf,
+    /// A map in `SEC(".maps")` without BTF.
+    #[error(
+        "map {map:?}: section \".maps\" needs BTF to be understood, and the object has none: compile with -g"
+    )]
+    MapWithoutBtf {
+        /// The map.
+        map: String,
+    },
     /// A relocation that cannot be understood.
     #[error("section {section:?}, byte {offset:#x}{}: relocation against {symbol:?}: {why}", in_function(.function))]
     Relocation {

@@ -126,12 +126,14 @@ pub struct MapSpec {
     pub pinning: Pinning,
     /// The number by which sections named `ID/KEY` and outer maps mean it (iproute2).
     pub number: Option<u32>,
+    /// Why its definition cannot be understood: then it cannot be created, and little else stands here.
+    pub defect: Option<Box<SpecError>>,
 }
 
 /// How a map is defined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapOrigin {
-    /// `SEC("maps")`: a structure of numbers, of this many **bytes**, with this meaning.
+    /// `SEC("maps")` and its like: a structure of numbers, of this many **bytes**, with this meaning.
     Legacy(u32, MapDialect),
     /// `SEC(".maps")`: a structure whose BTF is the definition.
     Btf,
@@ -148,6 +150,8 @@ pub enum MapDialect {
     IdPinning,
     /// iproute2's `bpf_elf_map`: `id`, `pinning`, `inner_id`, `inner_idx`. 36 bytes.
     Iproute2,
+    /// gobpf: `pinning`, and the name of a directory for it. 280 bytes.
+    Gobpf,
 }
 
 /// How to read what is ambiguous in objects from before BTF.
@@ -178,6 +182,8 @@ pub enum SectionDialect {
 pub enum Inner {
     /// Like this other map of the object (legacy `inner_map_idx`).
     Like(MapId),
+    /// Like the map with this id (iproute2), and there is none.
+    Missing(u32),
     /// Like this template, which is no map itself.
     Template(Box<MapSpec>),
 }
@@ -208,7 +214,7 @@ pub enum SlotTarget {
 }
 
 /// Where a map wants to be pinned.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Pinning {
     /// Nowhere.
     #[default]
@@ -219,6 +225,8 @@ pub enum Pinning {
     Object,
     /// iproute2's `PIN_GLOBAL_NS`: in the directory of all, `tc/globals`.
     Global,
+    /// gobpf's `PIN_GLOBAL_NS` and `PIN_CUSTOM_NS`: in this directory.
+    Directory(String),
 }
 
 /// A function: the code between two function symbols.
@@ -397,7 +405,13 @@ impl MapSpec {
             frozen: false,
             pinning: Pinning::None,
             number: None,
+            defect: None,
         }
+    }
+
+    /// A map whose definition cannot be understood.
+    fn defective(name: &str, section: &str, origin: MapOrigin, why: SpecError) -> Self {
+        Self { defect: Some(Box::new(why)), ..Self::new(name, section, origin) }
     }
 }
 

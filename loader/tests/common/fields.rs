@@ -10,6 +10,7 @@ pub(crate) const SH_OFFSET: usize = 24;
 pub(crate) const SH_SIZE: usize = 32;
 const SYMBOL: usize = 24;
 pub(crate) const ST_NAME: usize = 0;
+pub(crate) const ST_INFO: usize = 4;
 pub(crate) const ST_VALUE: usize = 8;
 pub(crate) const ST_SIZE: usize = 16;
 pub(crate) const REL: usize = 16;

@@ -93,6 +93,9 @@ fn map(out: &mut String, title: &str, spec: &ObjectSpec, map: &MapSpec) {
         "  types: key {}, value {}; pinning {:?}; number {number}; frozen {}",
         map.key_type.0, map.value_type.0, map.pinning, map.frozen
     );
+    if let Some(defect) = &map.defect {
+        let _ = writeln!(out, "  not understood: {defect}");
+    }
     if let Some(data) = &map.data {
         let _ = writeln!(out, "  data {}", hex(data));
     }
@@ -106,6 +109,9 @@ fn map(out: &mut String, title: &str, spec: &ObjectSpec, map: &MapSpec) {
     match &map.inner {
         Some(Inner::Like(id)) => {
             let _ = writeln!(out, "  inner maps like {:?}", spec.map_name(*id));
+        }
+        Some(Inner::Missing(id)) => {
+            let _ = writeln!(out, "  inner maps like the one with id {id}, which is missing");
         }
         Some(Inner::Template(template)) => self::map(out, "  inner maps like this", spec, template),
         None => {}

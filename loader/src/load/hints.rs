@@ -1,0 +1,77 @@
+//! What errors say behind an errno: what it may mean, and what to do about it.
+
+use super::ETHERNET_HEADER;
+use crate::sys::{Errno, Log};
+use crate::trace::hex;
+
+/// What the kernel says with these numbers when it runs a program. Source: `net/bpf/test_run.c`.
+pub(super) fn why_not_run(errno: Errno, packet: usize) -> &'static str {
+    match errno {
+        Errno::ENOTSUPP => "; the kernel cannot run programs of this type by hand",
+        Errno::EINVAL if packet > 0 && packet < ETHERNET_HEADER => "; a packet has at least 14 bytes",
+        Errno::EINVAL => {
+            "; it runs no programs of devmaps and cpumaps, and takes no packet or context that does not fit the type"
+        }
+        Errno::ENOSPC => "; the program made the packet larger than there was room for",
+        Errno::EINTR => "; a signal ended the run",
+        _ => "",
+    }
+}
+
+pub(super) fn why_no_entry(errno: Errno) -> &'static str {
+    match errno {
+        Errno::E2BIG => " (the map is full, or the key beyond its end)",
+        Errno::EEXIST => " (the key is there already)",
+        Errno::ENOENT => " (the key is not there)",
+        _ => "",
+    }
+}
+
+pub(super) fn of_key(key: &[u8]) -> String {
+    if key.is_empty() { String::new() } else { format!(", key {}", hex(key)) }
+}
+
+/// What to do about an errno, and what it hides: `EINVAL` without a word is what an old kernel says to a type that it
+/// does not know.
+pub(super) fn hint(errno: Errno, since: Option<&str>) -> String {
+    match errno.0 {
+        libc::EPERM => "; it needs CAP_BPF, and CAP_NET_ADMIN for network programs, as root has; \
+                        a container may forbid bpf(2) besides"
+            .to_string(),
+        libc::EMFILE => "; raise the limit on open files: ulimit -n".to_string(),
+        libc::EINVAL => {
+            since.map(|since| format!("; this type is in Linux since {since}")).unwrap_or_default()
+        }
+        _ => String::new(),
+    }
+}
+
+pub(super) fn module_hint(errno: Errno) -> &'static str {
+    if errno == Errno::EPERM { "; looking for it needs CAP_SYS_ADMIN" } else { "" }
+}
+
+/// What bpffs means by `EPERM`, besides a missing privilege.
+pub(super) fn pin_hint(path: &str, errno: Errno) -> &'static str {
+    let dot = path.contains('.') && errno == Errno::EPERM;
+    if dot { "; bpffs takes no names with a dot" } else { "" }
+}
+
+pub(super) fn are_there(paths: &[String]) -> String {
+    let are = if paths.len() == 1 { "is" } else { "are" };
+    format!("{} {are}", paths.join(", "))
+}
+
+/// What the verifier says, in one line; where it says nothing, what the errno may mean.
+pub(super) fn reason(log: &Log, errno: Errno, since: Option<&str>) -> String {
+    log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, since))
+}
+
+/// Some functions and types are for programs under the GPL only, and an object without a section `license` says nothing.
+pub(super) fn license_hint(log: &Log, unlicensed: bool) -> &'static str {
+    // For showing: nothing else depends on what the verifier wrote.
+    let about_license = log.summary().is_some_and(|line| line.contains("GPL"));
+    match unlicensed && about_license {
+        true => "; the object has no section \"license\": if it is under the GPL, say so with --license GPL",
+        false => "",
+    }
+}
