@@ -79,6 +79,12 @@ pub enum XtaskError {
         /// The program that was looked for.
         name: &'static str,
     },
+    /// No package has such a name.
+    #[error("no Debian package is called {pattern}; `apt-get update` renews the list of those there are")]
+    NoPackage {
+        /// What was looked for, a regular expression.
+        pattern: String,
+    },
     /// Standard output is closed.
     #[error("the result cannot be printed")]
     Print {

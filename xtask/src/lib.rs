@@ -3,10 +3,12 @@
 //! Runs other programs and compares files. Nothing of the product may come in here, and nothing of the product
 //! may depend on it. What a person should read goes to standard error; standard output is for results.
 
+pub mod artifacts;
 pub mod bpf;
 pub mod builds;
 pub mod check;
 pub mod ci;
+pub mod debian;
 pub mod dist;
 mod error;
 pub mod manifest;
