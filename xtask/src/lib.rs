@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod builds;
 pub mod check;
 pub mod ci;
+pub mod conformance;
 pub mod debian;
 pub mod dist;
 mod error;
@@ -16,6 +17,7 @@ pub mod process;
 pub mod symbols;
 pub mod test;
 pub mod toolchain;
+pub mod vm;
 
 use std::path::Path;
 
