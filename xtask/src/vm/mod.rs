@@ -113,6 +113,7 @@ fn tests(image: &mut Image, musl: &str, names: &[String]) -> Result<String, Xtas
             image.folder(target.join("tmp"));
         }
         if artifact.is_test {
+            image.folder(&artifact.package);
             let (package, test) = (quoted(&artifact.package), quoted(&artifact.executable));
             job.push_str(&format!(
                 "echo; echo {} in {package}\ncd {package} && {test} || code=$?\n",
