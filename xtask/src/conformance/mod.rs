@@ -13,9 +13,11 @@ mod verified;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
+use rayon::prelude::*;
 
 use crate::{XtaskError, artifacts};
 use golden::{Golden, Row};
@@ -63,16 +65,19 @@ pub fn run(wanted: &Conformance) -> Result<(), XtaskError> {
     let reference = reference(wanted)?;
     let objects = corpus::objects(&wanted.corpus)?;
 
-    let mut score = Score::default();
-    for (path, number) in objects.iter().zip(1_usize..) {
+    let score = Mutex::new(Score::default());
+    objects.par_iter().try_for_each(|path| {
         let name = corpus::name(path);
         let rows = reference.rows(path, &name)?;
-        let before = score.hits();
-        score.add(&name, &rows, verified::ask(&loader, path, wanted.limit)?);
-        let hits = score.hits().saturating_sub(before);
-        eprintln!("{number}/{} {name}: {hits} of {}", objects.len(), rows.len());
-    }
+        let answer = verified::ask(&loader, path, wanted.limit)?;
 
+        let mut score = score.lock().unwrap_or_else(PoisonError::into_inner);
+        let hits = score.add(&name, &rows, answer);
+        eprintln!("{}/{} {name}: {hits} of {}", score.objects(), objects.len(), rows.len());
+        Ok(())
+    })?;
+
+    let score = score.into_inner().unwrap_or_else(PoisonError::into_inner);
     write!(io::stdout(), "{score}").map_err(|source| XtaskError::Print { source })?;
     score.verdict()
 }

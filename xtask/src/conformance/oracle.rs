@@ -16,6 +16,8 @@ use crate::XtaskError;
 struct Answer {
     #[serde(default)]
     progs: Vec<Entry>,
+    /// Where it stopped, if it did: among others at `timeout` and `crash-signal-N`.
+    stage: Option<String>,
 }
 
 /// With `-p` a program lies one level deeper, beside how its load went.
@@ -48,6 +50,9 @@ pub(super) fn rows(
     limit: Duration,
 ) -> Result<Vec<Row>, XtaskError> {
     let alone = ask(Command::new(oracle).arg("-p").arg(path), limit)?;
+    if let Some(stage) = alone.gave_up() {
+        eprintln!("xtask: the oracle gave up on {object}: {stage}");
+    }
     let mut rows = BTreeMap::new();
     let all = alone.progs.len();
     add(&mut rows, alone, object);
@@ -61,6 +66,13 @@ pub(super) fn rows(
 fn ask(command: &mut Command, limit: Duration) -> Result<Answer, XtaskError> {
     let output = private::output(command.stderr(Stdio::null()), limit)?;
     Ok(output.map(|output| read(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default())
+}
+
+impl Answer {
+    /// What kept the oracle from trying all programs; a refusal by libbpf is none.
+    fn gave_up(&self) -> Option<&str> {
+        self.stage.as_deref().filter(|stage| *stage == "timeout" || stage.starts_with("crash"))
+    }
 }
 
 fn read(text: &str) -> Answer {
@@ -101,12 +113,18 @@ mod tests {
     }
 
     #[test]
-    fn an_oracle_that_crashed_or_was_too_slow_loaded_nothing() {
-        for text in [
-            "",
-            "{\"obj\":\"a.o\",\"ok\":false,\"errno\":0,\"stage\":\"crash-signal-11\",\"log\":[]}\n",
-            "half a {",
-        ] {
+    fn an_oracle_that_crashed_or_was_too_slow_loaded_nothing_and_gave_up() {
+        let stopped =
+            |stage| read(&format!(r#"{{"obj":"a.o","ok":false,"errno":0,"stage":"{stage}","log":[]}}"#));
+        assert_eq!(stopped("crash-signal-11").gave_up(), Some("crash-signal-11"));
+        assert_eq!(stopped("timeout").gave_up(), Some("timeout"));
+        assert_eq!(stopped("open").gave_up(), None);
+        assert!(stopped("open").progs.is_empty());
+    }
+
+    #[test]
+    fn an_oracle_that_finds_no_words_loaded_nothing() {
+        for text in ["", "half a {"] {
             assert!(read(text).progs.is_empty(), "{text}");
         }
     }

@@ -13,6 +13,7 @@ const REASON: usize = 110;
 /// The count so far.
 #[derive(Debug, Default)]
 pub(super) struct Score {
+    objects: usize,
     total: usize,
     hits: usize,
     /// Hits whose instructions were compared one by one, too.
@@ -25,17 +26,35 @@ pub(super) struct Score {
 }
 
 impl Score {
-    /// Programs that are the same as with libbpf.
-    pub(super) fn hits(&self) -> usize {
-        self.hits
+    /// How many objects were added.
+    pub(super) fn objects(&self) -> usize {
+        self.objects
     }
 
-    /// Compares what libbpf does with an object, `rows`, with what we did.
-    pub(super) fn add(&mut self, object: &str, rows: &[Row], answer: Result<Object, NoAnswer>) {
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(none) => return self.add_silence(object, rows, &none),
-        };
+    /// Compares what libbpf does with an object, `rows`, with what we did, and returns how many programs are the same.
+    pub(super) fn add(&mut self, object: &str, rows: &[Row], answer: Result<Object, NoAnswer>) -> usize {
+        let before = self.hits;
+        self.objects = self.objects.saturating_add(1);
+        match answer {
+            Ok(answer) => self.add_answer(object, rows, &answer),
+            Err(none) => self.add_silence(object, rows, &none),
+        }
+        self.hits.saturating_sub(before)
+    }
+
+    /// The result for the exit code.
+    ///
+    /// # Errors
+    /// [`XtaskError::Conformance`] unless everything is the same and nothing crashed.
+    pub(super) fn verdict(&self) -> Result<(), XtaskError> {
+        let Self { total, hits, crashes, .. } = *self;
+        if hits == total && crashes == 0 {
+            return Ok(());
+        }
+        Err(XtaskError::Conformance { misses: total.saturating_sub(hits), crashes })
+    }
+
+    fn add_answer(&mut self, object: &str, rows: &[Row], answer: &Object) {
         for row in rows {
             let program = answer.programs.iter().rev().find(|program| program.name == row.program);
             let reason = match (program, &answer.error) {
@@ -55,18 +74,6 @@ impl Score {
         let ours = answer.programs.iter().filter(|program| program.ok);
         let beyond = ours.filter(|program| rows.iter().all(|row| row.program != program.name)).count();
         self.beyond = self.beyond.saturating_add(beyond);
-    }
-
-    /// The result for the exit code.
-    ///
-    /// # Errors
-    /// [`XtaskError::Conformance`] unless everything is the same and nothing crashed.
-    pub(super) fn verdict(&self) -> Result<(), XtaskError> {
-        let Self { total, hits, crashes, .. } = *self;
-        if hits == total && crashes == 0 {
-            return Ok(());
-        }
-        Err(XtaskError::Conformance { misses: total.saturating_sub(hits), crashes })
     }
 
     fn add_silence(&mut self, object: &str, rows: &[Row], none: &NoAnswer) {

@@ -70,6 +70,11 @@ impl Kernel {
         only(&self.folder.join("boot"), "vmlinuz-")
     }
 
+    /// A file that belongs to machines with this kernel, by its extension.
+    pub(super) fn beside(&self, extension: &str) -> PathBuf {
+        self.folder.with_extension(extension)
+    }
+
     /// Modules, each after those that it depends on.
     ///
     /// # Errors

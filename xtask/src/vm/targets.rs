@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::PROFILE;
 use crate::artifacts::{self, Artifact};
 use crate::{XtaskError, process};
 
@@ -66,7 +67,7 @@ pub(super) fn choose(all: &[Test], names: &[String]) -> Result<Vec<Test>, XtaskE
 /// # Errors
 /// [`XtaskError::Failed`] of cargo.
 pub(super) fn build(triple: &str, tests: &[Test]) -> Result<Vec<Artifact>, XtaskError> {
-    let mut arguments = vec!["test", "--no-run", "--profile", "vm", "--target", triple];
+    let mut arguments = vec!["test", "--no-run", "--profile", PROFILE, "--target", triple];
     let packages: BTreeSet<_> = tests.iter().map(|test| &*test.package).collect();
     let names: BTreeSet<_> = tests.iter().map(|test| &*test.name).collect();
     arguments.extend(packages.into_iter().flat_map(|package| ["--package", package]));
