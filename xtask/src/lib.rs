@@ -3,10 +3,13 @@
 //! Runs other programs and compares files. Nothing of the product may come in here, and nothing of the product
 //! may depend on it. What a person should read goes to standard error; standard output is for results.
 
+pub mod artifacts;
 pub mod bpf;
 pub mod builds;
 pub mod check;
 pub mod ci;
+pub mod conformance;
+pub mod debian;
 pub mod dist;
 mod error;
 pub mod manifest;
@@ -14,6 +17,7 @@ pub mod process;
 pub mod symbols;
 pub mod test;
 pub mod toolchain;
+pub mod vm;
 
 use std::path::Path;
 

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use xtask::{XtaskError, bpf, check, ci, dist, test};
+use xtask::conformance::Conformance;
+use xtask::vm::Vm;
+use xtask::{XtaskError, bpf, check, ci, conformance, dist, test, vm};
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
@@ -29,6 +31,10 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// The kernel tests, or the comparison with libbpf, on another kernel in a machine of its own
+    Vm(Vm),
+    /// Whether the release build loads what libbpf loads, and sends the same instructions
+    Conformance(Conformance),
     /// Build the static `rxdp-load` that people install; its path is the last line of the output
     Dist,
     /// What has to pass before a change goes in: check, then test
@@ -40,7 +46,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {}", with_causes(&error));
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -51,6 +57,8 @@ fn run(command: &Command) -> Result<(), XtaskError> {
         Command::Test => test::run(),
         Command::Bpf { check: true } => bpf::check(),
         Command::Bpf { check: false } => bpf::rebuild(),
+        Command::Vm(wanted) => vm::run(wanted),
+        Command::Conformance(wanted) => conformance::run(wanted),
         Command::Dist => dist::run(),
         Command::Ci => ci::run(),
     }

@@ -29,6 +29,23 @@ pub fn run(command: &mut Command) -> Result<(), XtaskError> {
     Ok(())
 }
 
+/// Says what it runs, runs it, and returns what it wrote to standard output.
+///
+/// # Errors
+/// [`XtaskError::Start`] or [`XtaskError::Failed`].
+pub fn output(command: &mut Command) -> Result<String, XtaskError> {
+    let text = text(command);
+    eprintln!("xtask: {text}");
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|source| XtaskError::Start { command: text.clone(), source })?;
+    if !output.status.success() {
+        return Err(XtaskError::Failed { command: text, status: output.status });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Whether the command can be run and succeeds. Its output is thrown away.
 #[must_use]
 pub fn succeeds(command: &mut Command) -> bool {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::manifest::Object;
-use crate::{XtaskError, process};
+use crate::{XtaskError, debian};
 
 /// A program that takes part in building objects.
 #[derive(Debug)]
@@ -71,17 +71,7 @@ pub fn can_build(objects: Vec<Object>) -> Vec<Object> {
 /// # Errors
 /// [`XtaskError::Toolchain`] if after that a tool is missing or of another release.
 pub fn install() -> Result<(), XtaskError> {
-    let packages = missing_packages();
-    if !packages.is_empty() {
-        eprintln!("xtask: installing {}", packages.join(" "));
-        process::run(Command::new("apt-get").arg("update"))?;
-        process::run(
-            Command::new("apt-get")
-                .args(["install", "--yes", "--no-install-recommends"])
-                .args(&packages)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-        )?;
-    }
+    debian::install(&missing_packages())?;
 
     let problems = problems();
     if !problems.is_empty() {
