@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::BtfError;
 use super::graph::{TypeGraph, essential};
 use super::parse;
-use super::types::{Kind, StrOff, Type, TypeId};
+use super::types::{Kind, StrOff, Type, TypeId, string_at};
 use crate::bytes::{Endian, Reader, before_nul, to_usize};
 
 /// Names to look for, without their flavours.
@@ -165,10 +165,8 @@ impl TypeGraph for TargetBtf<'_> {
         let string_base = self.base.map_or(0, Self::string_end);
         match (self.base, at.0.checked_sub(string_base)) {
             (Some(base), None) => base.bytes_at(at),
-            (_, own) => {
-                let rest = own.and_then(|own| self.strings.get(to_usize(own)..)).unwrap_or_default();
-                before_nul(rest)
-            }
+            (_, Some(own)) => string_at(self.strings, to_usize(own)),
+            (None, None) => &[],
         }
     }
 }
@@ -189,10 +187,16 @@ fn matches(strings: &[u8], base: u32, names: &[&[u8]]) -> Vec<(StrOff, usize)> {
         start = end.saturating_add(1);
     }
     // Few names have a flavour, so they are looked for apart.
+    let mut end = 0;
     for inside in memchr::memmem::find_iter(strings, b"___") {
+        // Once a name is enough.
+        if inside < end {
+            continue;
+        }
         let before = strings.get(..inside).unwrap_or_default();
         let start = memchr::memrchr(0, before).map_or(0, |nul| nul.saturating_add(1));
         let name = before_nul(strings.get(start..).unwrap_or_default());
+        end = start.saturating_add(name.len());
         if essential(name).len() < name.len() {
             found.extend(which(essential(name)).and_then(|which| Some((place(start)?, which))));
         }
