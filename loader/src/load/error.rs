@@ -1,5 +1,6 @@
 //! What can go wrong below the line, with all that is known about it.
 
+use super::Poisoned;
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
 use crate::plan::PlanError;
@@ -76,7 +77,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}", reason(log, *.errno, *.since))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}", reason(log, poisoned.as_deref(), *.errno, *.since))]
     ProgLoad {
         /// The program.
         program: String,
@@ -90,6 +91,8 @@ pub enum LoadError {
         errno: Errno,
         /// What the verifier wrote.
         log: Log,
+        /// What it stopped at, if that is an instruction that needs what the kernel does not have.
+        poisoned: Option<Box<Poisoned>>,
     },
     /// The kernel did not take an entry of a jump table or of a map of maps.
     #[error("map {map:?}, key {key}: BPF_MAP_UPDATE_ELEM with {value:?} failed: {errno}")]
@@ -411,8 +414,12 @@ fn are_there(paths: &[String]) -> String {
     format!("{} {are}", paths.join(", "))
 }
 
-/// What the verifier says, in one line; where it says nothing, what the errno may mean.
-fn reason(log: &Log, errno: Errno, since: Option<&str>) -> String {
+/// What the verifier says, in one line, translated where it speaks of our own numbers; where it says nothing, what the
+/// errno may mean.
+fn reason(log: &Log, poisoned: Option<&Poisoned>, errno: Errno, since: Option<&str>) -> String {
+    if let Some(poisoned) = poisoned {
+        return format!(": {poisoned}");
+    }
     log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, since))
 }
 
@@ -447,6 +454,7 @@ mod tests {
             since: None,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },
+            poisoned: None,
         };
         assert_eq!(error("").blame(), Blame::Privilege);
         assert_eq!(error("R1 leaks addr\n").blame(), Blame::Kernel);

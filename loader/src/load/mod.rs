@@ -8,6 +8,7 @@ mod error;
 mod loaded;
 mod note;
 mod pins;
+mod poisoned;
 mod session;
 pub(crate) mod slot;
 mod types;
@@ -24,6 +25,7 @@ pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use note::Note;
+pub use poisoned::Poisoned;
 pub use types::{CodeTypes, link_for};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 

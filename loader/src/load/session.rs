@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::pins::Pins;
+use super::poisoned;
 use super::slot::{self, Content};
 use super::{
     FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin,
@@ -336,6 +337,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             ty: load.ty,
             since: self.too_new(load.ty.since()),
             errno,
+            poisoned: poisoned::find(self.spec(), linked, &log.text).map(Box::new),
             log,
         })
     }
