@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{all, bytes_of, plan, read, spec_of};
+use common::{all, bytes_of, link_here, plan, read, spec_of};
 use peak_alloc::PeakAlloc;
 use rxdp_loader::btf::{Btf, Kind};
 use rxdp_loader::bytes::Endian;
@@ -78,7 +78,7 @@ fn undoing_the_patches_works_for_a_corpus() {
 /// Links an object, takes every patch back, compares with the file's bytes. Returns how many patches there were.
 fn undo_patches(name: &str, bytes: &[u8]) -> usize {
     let file = elf::parse(bytes).unwrap();
-    let object = link::link(read(name, bytes).unwrap());
+    let object = link_here(read(name, bytes).unwrap());
     let mut patched = 0;
     for program in object.programs.iter().flatten() {
         let mut compiled = Vec::new();
