@@ -124,16 +124,32 @@ impl<'d> TargetBtf<'d> {
                 self.marks.push(u32::try_from(at).unwrap_or(u32::MAX));
             }
             let head = parse::head(self.types, at, self.endian)?;
-            if likely.has(head.name.0.into()) {
-                if let Some(name) = known.get(&head.name).and_then(|which| names.get(*which)) {
-                    self.named.entry(name.to_vec()).or_default().push(TypeId(id));
-                }
+            let which = if self.is_end_of_another(head.name) {
+                names.binary_search(&essential(self.bytes_at(head.name))).ok()
+            } else if likely.has(head.name.0.into()) {
+                known.get(&head.name).copied()
+            } else {
+                None
+            };
+            if let Some(name) = which.and_then(|which| names.get(which)) {
+                self.named.entry(name.to_vec()).or_default().push(TypeId(id));
             }
             at = at.saturating_add(head.len(id)?);
             id = id.saturating_add(1);
         }
         self.end = id;
         Ok(())
+    }
+
+    /// Whether a name is the end of a longer string, which it shares. Nobody is known to write BTF so, but all may.
+    fn is_end_of_another(&self, at: StrOff) -> bool {
+        match (self.base, at.0.checked_sub(self.base.map_or(0, Self::string_end))) {
+            (Some(base), None) => base.is_end_of_another(at),
+            (_, own) => {
+                let before = own.and_then(|own| self.strings.get(to_usize(own).checked_sub(1)?));
+                before.is_some_and(|byte| *byte != 0)
+            }
+        }
     }
 
     fn string_end(&self) -> u32 {
@@ -181,7 +197,7 @@ fn matches(strings: &[u8], base: u32, names: &[&[u8]]) -> Vec<(StrOff, usize)> {
     let mut start = 0;
     for end in memchr::memchr_iter(0, strings) {
         let name = strings.get(start..end).unwrap_or_default();
-        if likely.has(fold(name)) {
+        if likely.has(fold(name)) && essential(name).len() == name.len() {
             found.extend(which(name).and_then(|which| Some((place(start)?, which))));
         }
         start = end.saturating_add(1);

@@ -81,9 +81,14 @@ impl Types {
 
 /// The section `.BTF` of a committed object, as it stands there.
 pub(crate) fn types_of(name: &str) -> Vec<u8> {
+    try_types_of(name).unwrap()
+}
+
+/// As [`types_of`]; `None` if it has none.
+pub(crate) fn try_types_of(name: &str) -> Option<Vec<u8>> {
     let bytes = bytes_of(name);
     let file = elf::parse(&bytes).unwrap();
-    file.section_named(".BTF").unwrap().data.to_vec()
+    file.section_named(".BTF").map(|section| section.data.to_vec())
 }
 
 /// What a kernel with these types answers to an object.
