@@ -79,6 +79,42 @@ impl Types {
     }
 }
 
+/// What the types of a small kernel say of all that the committed objects ask for, with numbers that stay the same.
+pub(crate) fn small_kernel() -> Types {
+    let mut types = Types::new();
+    let int = types.int("int", 4, true);
+    let (u32_, u64_) = (types.int("unsigned int", 4, false), types.int("unsigned long long", 8, false));
+    let char_ = types.int("char", 1, true);
+    let comm = types.array(char_, 16);
+    let task = types.next();
+    let task_pointer = TypeId(task.0 + 1);
+    let members =
+        [("state", u32_, 0), ("pid", int, 40), ("tgid", int, 44), ("group_leader", task_pointer, 48)];
+    types.structure("task_struct", 80, &[&members[..], &[("comm", comm, 56)]].concat());
+    assert_eq!(types.add("", Kind::Ptr(task)), task_pointer);
+    types.function("bpf_task_from_pid", task_pointer, &[int]);
+    types.function("bpf_task_release", TypeId(0), &[task_pointer]);
+    types.function("bpf_throw", TypeId(0), &[u64_]);
+    types.function("bpf_fentry_test1", int, &[int]);
+    types.function("bpf_iter_task", int, &[task_pointer]);
+    let probe = types.add("", Kind::FuncProto { ret: TypeId(0), params: Vec::new() });
+    let probe = types.add("", Kind::Ptr(probe));
+    types.add("btf_trace_sched_switch", Kind::Typedef(probe));
+    types.structure("bpf_iter__task", 16, &[("meta", u64_, 0), ("task", task_pointer, 8)]);
+    let queue = types.structure("rq", 104, &[("cpu", int, 100)]);
+    types.add("runqueues", Kind::Var { ty: queue, linkage: Linkage::GLOBAL });
+    let numbers = types.structure("upid", 8, &[("nr", int, 4)]);
+    let numbers = types.array(numbers, 1);
+    types.structure("pid", 32, &[("numbers", numbers, 16)]);
+    let ops = types.structure(
+        "tcp_congestion_ops",
+        48,
+        &[("ssthresh", probe, 0), ("cong_avoid", probe, 8), ("undo_cwnd", probe, 16), ("name", comm, 24)],
+    );
+    types.structure("bpf_struct_ops_tcp_congestion_ops", 112, &[("common", u64_, 0), ("data", ops, 64)]);
+    types
+}
+
 /// The section `.BTF` of a committed object, as it stands there.
 pub(crate) fn types_of(name: &str) -> Vec<u8> {
     try_types_of(name).unwrap()
