@@ -211,8 +211,8 @@ fn matches(strings: &[u8], base: u32, names: &[&[u8]]) -> Vec<(StrOff, usize)> {
         }
         let before = strings.get(..inside).unwrap_or_default();
         let start = memchr::memrchr(0, before).map_or(0, |nul| nul.saturating_add(1));
-        let name = before_nul(strings.get(start..).unwrap_or_default());
-        end = start.saturating_add(name.len());
+        let name = string_at(strings, start);
+        end = inside.saturating_add(before_nul(strings.get(inside..).unwrap_or_default()).len());
         if essential(name).len() < name.len() {
             found.extend(which(essential(name)).and_then(|which| Some((place(start)?, which))));
         }

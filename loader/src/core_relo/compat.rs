@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use super::work::{Metered, Work};
+use super::{KernelTypes, Location};
 use crate::btf::{Kind, StrOff, Type, TypeGraph, TypeId, essential};
 
 /// How deep types may be nested before they count as endless. Source: libbpf.
@@ -85,13 +86,13 @@ pub(super) fn fields(mut local: At<'_>, mut target: At<'_>) -> Option<bool> {
 pub fn types_are_compatible(
     local: &dyn TypeGraph,
     local_id: TypeId,
-    target: &dyn TypeGraph,
-    target_id: TypeId,
+    kernel: &KernelTypes<'_>,
+    at: Location,
     work: &Work,
 ) -> Option<bool> {
-    let (local, target) = (Metered { graph: local, work }, Metered { graph: target, work });
-    let (a, b) = (At { graph: &local, id: local_id }, At { graph: &target, id: target_id });
-    compatible(a, b, MAX_DEPTH)
+    let (local, target) =
+        (Metered::object(local, work), Metered::kernel(kernel.of(at.module)?, at.module, work));
+    compatible(At { graph: &local, id: local_id }, At { graph: &target, id: at.id }, MAX_DEPTH)
 }
 
 pub(super) fn compatible(mut local: At<'_>, mut target: At<'_>, level: u32) -> Option<bool> {

@@ -89,7 +89,7 @@ impl<'a> Resolver<'a> {
 
     fn answer(&mut self, record: &CoreRelo) -> Result<Fixup, CoreError> {
         let kind = CoreKind::from_number(record.kind).ok_or(CoreError::Kind { kind: record.kind })?;
-        let local = Metered { graph: self.local, work: &self.work };
+        let local = Metered::object(self.local, &self.work);
         let about = || format!("{kind} {}", type_words(&local, record.ty)).into();
         let access = access::parse(&local, record.ty, &local.text(record.access), kind)
             .map_err(|why| CoreError::Record { question: about(), why })?;
@@ -144,7 +144,7 @@ impl<'a> Resolver<'a> {
             if module.is_some() && found.iter().any(|at: &Location| at.module.is_none()) {
                 break;
             }
-            let target_types = Metered { graph: target, work: &self.work };
+            let target_types = Metered::kernel(target, module, &self.work);
             let fits = |id: TypeId| target_types.ty(id).is_some_and(|ty| same_kind(&ty.kind, &own.kind));
             let named = target.named(name).iter().filter(|id| fits(**id));
             found.extend(named.map(|id| Location { module, id: *id }));
@@ -160,13 +160,13 @@ impl<'a> Resolver<'a> {
         candidates: &[Location],
     ) -> Result<(Vec<Said>, Vec<Missed>), CoreError> {
         let (mut said, mut missed) = (Vec::new(), Vec::new());
-        let local = Metered { graph: self.local, work: &self.work };
+        let local = Metered::object(self.local, &self.work);
         let unanswerable = |why| CoreError::Unanswerable { question: question.clone(), why };
         for candidate in candidates {
             let Some(target) = self.kernel.of(candidate.module) else {
                 continue;
             };
-            let target = Metered { graph: target, work: &self.work };
+            let target = Metered::kernel(target, candidate.module, &self.work);
             let matcher = Matcher { local: &local, access, target: &target };
             match matcher.find(candidate.id) {
                 _ if self.work.is_used_up() => return Err(CoreError::TooMuch),

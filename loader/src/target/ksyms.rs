@@ -81,8 +81,9 @@ fn one(btf: &Btf, name: &str, external: &Extern, kernel: &KernelTypes<'_>, work:
         let why = if kernel.vmlinux.is_none() { KsymError::NoTypes } else { KsymError::NotFound { what } };
         return if external.weak { Ksym::Without(why) } else { Ksym::Missing(why) };
     };
-    if fits(btf, ty, target, id, work) {
-        return Ksym::Found(Location { module, id });
+    let at = Location { module, id };
+    if fits(btf, ty, target, kernel, at, work) {
+        return Ksym::Found(at);
     }
     let place = module.and_then(|at| kernel.modules.get(at)).map_or("vmlinux", |(name, _)| name.as_str());
     let why = KsymError::Type { what, place: place.to_string() };
@@ -90,11 +91,18 @@ fn one(btf: &Btf, name: &str, external: &Extern, kernel: &KernelTypes<'_>, work:
 }
 
 /// The object's type of it is of a kind with the kernel's.
-fn fits(btf: &Btf, local: TypeId, target: &TargetBtf<'_>, id: TypeId, work: &Work) -> bool {
-    let of = target.ty(id).and_then(|ty| match &ty.kind {
+fn fits(
+    btf: &Btf,
+    local: TypeId,
+    target: &TargetBtf<'_>,
+    kernel: &KernelTypes<'_>,
+    at: Location,
+    work: &Work,
+) -> bool {
+    let of = target.ty(at.id).and_then(|ty| match &ty.kind {
         Kind::Func { proto, .. } => Some(*proto),
         Kind::Var { ty, .. } => target.behind(*ty).map(|(id, _)| id),
         _ => None,
     });
-    of.is_some_and(|of| types_are_compatible(btf, local, target, of, work) == Some(true))
+    of.is_some_and(|id| types_are_compatible(btf, local, kernel, Location { id, ..at }, work) == Some(true))
 }

@@ -5,6 +5,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
+pub(crate) mod bounds;
+pub(crate) mod damage;
 pub(crate) mod fields;
 pub(crate) mod render;
 pub(crate) mod types;
