@@ -37,6 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "features",
             "insn",
             "link",
+            "patch",
             "plan",
             "spec",
             "sys",

@@ -4,6 +4,7 @@
 //! stage's output gives the stage's input.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -46,9 +47,16 @@ pub enum Reason {
     /// It depends on types, and the kernel's have this answer.
     CoreRelo {
         /// What was asked: `offset of struct task_struct.mm`.
-        question: String,
+        question: Arc<str>,
         /// What came out.
         answer: String,
+    },
+    /// It cannot work on this kernel. If it can be reached, the verifier is to refuse the program.
+    Poison {
+        /// What it needs of the kernel: `offset of struct task_struct.mm`, `call of bpf_throw`.
+        need: Arc<str>,
+        /// Why the kernel does not have it.
+        why: String,
     },
     /// It calls a subprogram.
     Call {
@@ -69,6 +77,7 @@ impl fmt::Display for Reason {
             Self::MapValue { map, offset } => write!(f, "value of map {map} at byte {offset}"),
             Self::Extern { name } => write!(f, "extern {name}"),
             Self::CoreRelo { question, answer } => write!(f, "{question}: {answer}"),
+            Self::Poison { need, why } => write!(f, "{need}: {why}: must not be reached"),
             Self::Call { callee } => write!(f, "call {callee}"),
             Self::FunctionAddress { callee } => write!(f, "address of {callee}"),
         }

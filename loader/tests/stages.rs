@@ -6,7 +6,10 @@
 
 mod common;
 
+use common::types::{linked_for, small_kernel};
 use common::{bytes_of, check, linked, read, render, spec_of, xdp_options};
+use rxdp_loader::btf::{Kind, TargetBtf};
+use rxdp_loader::core_relo::KernelTypes;
 use rxdp_loader::features::{Features, KernelVersion, Machine};
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Given};
@@ -15,6 +18,7 @@ use rxdp_loader::plan::{
 };
 use rxdp_loader::spec::{Function, MapId, MapSpec, ProgId};
 use rxdp_loader::sys::{DryRun, Recorder};
+use rxdp_loader::target;
 use rxdp_loader::uapi::ProgType;
 
 /// Objects whose meaning and code are shown in full.
@@ -98,6 +102,54 @@ fn plan_for_kernels_that_lack_something() {
     check("data-5.1.plan", &plan_text(&linked("data.o"), &linux(5, 1), &xdp_options()));
     // Global data, but none that user space can map into its memory.
     check("data-5.4.plan", &plan_text(&linked("data.o"), &linux(5, 4), &xdp_options()));
+}
+
+/// Objects that ask the kernel's types for something.
+const ASKING: &[&str] = &["core_kernel.o", "hooks.o", "ksyms.o", "struct_ops.o", "throws.o"];
+
+/// For a kernel whose types are made in the test, so that numbers stay the same.
+#[test]
+fn what_asks_a_kernel_is_linked_and_planned_with_its_answers() {
+    let kernel = small_kernel().bytes();
+    let options = Options { select: Select::All, ..xdp_options() };
+    for name in ASKING {
+        let object = linked_for(name, &kernel);
+        check(&format!("{}.link", stem(name)), &render::link(&object));
+        check(&format!("{}.plan", stem(name)), &plan_text(&object, &Machine::NEWEST, &options));
+    }
+}
+
+/// What a module has is called through its BTF's descriptor: at 1 in the list that goes with each program.
+#[test]
+fn functions_of_modules_are_called_through_the_modules_types() {
+    let spec = spec_of("ksyms.o");
+    let mut wanted = target::needs_of_code(&spec);
+    wanted.merge(target::needs_of_kernel(&spec));
+    let (whole, mut kernel) = (small_kernel(), small_kernel());
+    // The kernel ends before its first function, the module has the rest.
+    let first = whole.0.types.iter().position(|ty| matches!(ty.kind, Kind::FuncProto { .. })).unwrap();
+    kernel.0.types.truncate(first);
+    let mut module = whole.clone();
+    module.0.types.drain(1..first);
+    module.0.strings.clear();
+    let (kernel, module) = (kernel.bytes(), module.bytes());
+    let vmlinux = TargetBtf::scan(&kernel, None, &wanted).unwrap();
+    let module = TargetBtf::scan(&module, Some(&vmlinux), &wanted).unwrap();
+    let modules = vec![("tasks".to_string(), module)];
+    let types = KernelTypes { vmlinux: Some(&vmlinux), modules };
+    let answers = target::answer(&spec, &types, &types);
+    let object = link::link_with(spec, answers);
+    assert_eq!((&object.fd_array[..], &object.answers.modules[..]), (&[0][..], &["tasks".to_string()][..]));
+    let calls = |object: &LinkedObject| {
+        let insns = &object.programs[0].as_ref().unwrap().insns;
+        let calls = insns.iter().filter(|insn| insn.is_call() && insn.src == 2);
+        calls.map(|insn| (insn.off, insn.imm)).collect::<Vec<_>>()
+    };
+    let own = calls(&linked_for("ksyms.o", &whole.bytes()));
+    assert_eq!(own.len(), 2);
+    assert_eq!(calls(&object), own.iter().map(|(_, imm)| (1, *imm)).collect::<Vec<_>>());
+    let text = plan_text(&object, &Machine::NEWEST, &xdp_options());
+    assert!(text.contains("MODULE_BTF tasks") && text.contains("fd_array=tasks"), "{text}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub trait TypeGraph {
     /// The type with this number; `None` if there is none, or it is damaged.
     fn ty(&self, id: TypeId) -> Option<Cow<'_, Type>>;
 
-    /// The bytes of the string at this position; empty if there is none.
+    /// The bytes of the string at this position; empty if there is none, cut if it is longer than 1024 **bytes**.
     fn bytes_at(&self, at: StrOff) -> &[u8];
 
     /// The string at this position, for people: what is not UTF-8 is shown as U+FFFD.
@@ -87,11 +87,15 @@ pub trait TypeGraph {
 /// A flavour is what stands behind the last three underscores with a letter on both sides.
 /// Source: libbpf `bpf_core_essential_name_len`.
 pub fn essential(name: &[u8]) -> &[u8] {
-    let separates = |w: &[u8]| matches!(w, [a, b'_', b'_', b'_', e] if *a != b'_' && *e != b'_');
-    match name.windows(5).rposition(separates) {
-        Some(before) => name.get(..=before).unwrap_or(name),
-        None => name,
+    let other = |at: Option<usize>| at.and_then(|at| name.get(at)).is_some_and(|byte| *byte != b'_');
+    let mut before = name;
+    while let Some(at) = memchr::memmem::rfind(before, b"___") {
+        if other(at.checked_sub(1)) && other(at.checked_add(3)) {
+            return name.get(..at).unwrap_or(name);
+        }
+        before = name.get(..at.saturating_add(2)).unwrap_or_default();
     }
+    name
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use alloc::borrow::Cow;
 
 use super::graph::TypeGraph;
-use super::types::{Btf, Kind, StrOff, Type, TypeId};
-use crate::bytes::{before_nul, to_usize};
+use super::types::{Btf, Kind, StrOff, Type, TypeId, string_at};
+use crate::bytes::to_usize;
 
 impl Btf {
     /// The first type that satisfies `is` and goes by `name`.
@@ -32,7 +32,7 @@ impl TypeGraph for Btf {
     }
 
     fn bytes_at(&self, at: StrOff) -> &[u8] {
-        before_nul(self.strings.get(to_usize(at.0)..).unwrap_or_default())
+        string_at(&self.strings, to_usize(at.0))
     }
 }
 

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::BtfError;
 use super::graph::{TypeGraph, essential};
 use super::parse;
-use super::types::{Kind, KindSet, StrOff, Type, TypeId};
+use super::types::{Kind, KindSet, StrOff, Type, TypeId, string_at};
 use crate::bytes::{Endian, Reader, before_nul, to_usize};
 
 /// Names to look for, without their flavours, and the kinds of types that go by them.
@@ -132,11 +132,8 @@ impl<'d> TargetBtf<'d> {
             let Some((head, len)) = head.and_then(|head| Some((head, head.len()?))) else {
                 return Err(parse::no_type(types, at, endian, id));
             };
-            if head.is_one_of(kinds)
-                && (likely.has(prefix(self.rest_at(head.name))) || !self.flavoured.is_empty())
-            {
-                let which = names.binary_search(&before_nul(self.rest_at(head.name))).ok();
-                let which = which.or_else(|| self.flavour(head.name));
+            if head.is_one_of(kinds) {
+                let which = self.which(names, &likely, head.name);
                 if let Some(name) = which.and_then(|which| names.get(which)) {
                     self.named.entry(name.to_vec()).or_default().push(TypeId(id));
                 }
@@ -146,6 +143,22 @@ impl<'d> TargetBtf<'d> {
         }
         self.end = id;
         Ok(())
+    }
+
+    /// Which of the names stands at this position, flavours aside.
+    fn which(&self, names: &[&[u8]], likely: &Filter, at: StrOff) -> Option<usize> {
+        if self.is_end_of_another(at) {
+            return names.binary_search(&essential(self.bytes_at(at))).ok();
+        }
+        let flavour = || self.flavour(at).filter(|_| !self.has_no_flavours());
+        if !likely.has(prefix(self.rest_at(at))) {
+            return flavour();
+        }
+        names.binary_search(&self.bytes_at(at)).ok().or_else(flavour)
+    }
+
+    fn has_no_flavours(&self) -> bool {
+        self.flavoured.is_empty() && self.base.is_none_or(|base| base.flavoured.is_empty())
     }
 
     /// Which wanted name a string is a flavour of.
@@ -160,6 +173,17 @@ impl<'d> TargetBtf<'d> {
         match (self.base, at.0.checked_sub(string_base)) {
             (Some(base), None) => base.rest_at(at),
             (_, own) => own.and_then(|own| self.strings.get(to_usize(own)..)).unwrap_or_default(),
+        }
+    }
+
+    /// Whether a name is the end of a longer string, which it shares. Nobody is known to write BTF so, but all may.
+    fn is_end_of_another(&self, at: StrOff) -> bool {
+        match (self.base, at.0.checked_sub(self.base.map_or(0, Self::string_end))) {
+            (Some(base), None) => base.is_end_of_another(at),
+            (_, own) => {
+                let before = own.and_then(|own| self.strings.get(to_usize(own).checked_sub(1)?));
+                before.is_some_and(|byte| *byte != 0)
+            }
         }
     }
 
@@ -189,21 +213,28 @@ impl TypeGraph for TargetBtf<'_> {
     }
 
     fn bytes_at(&self, at: StrOff) -> &[u8] {
-        before_nul(self.rest_at(at))
+        string_at(self.rest_at(at), 0)
     }
 }
 
 /// Where strings stand that are one of these names with a flavour; positions count on from `base`. There are few.
 fn flavoured(strings: &[u8], base: u32, names: &[&[u8]]) -> BTreeMap<StrOff, usize> {
-    let of = |inside: usize| {
-        let before = strings.get(..inside)?;
+    let mut found = BTreeMap::new();
+    let mut end = 0;
+    for inside in memchr::memmem::find_iter(strings, b"___") {
+        // Once a name is enough.
+        if inside < end {
+            continue;
+        }
+        let before = strings.get(..inside).unwrap_or_default();
         let start = memchr::memrchr(0, before).map_or(0, |nul| nul.saturating_add(1));
-        let name = before_nul(strings.get(start..)?);
-        let which =
-            names.binary_search(&essential(name)).ok().filter(|_| essential(name).len() < name.len())?;
-        Some((StrOff(u32::try_from(start).ok()?.checked_add(base)?), which))
-    };
-    memchr::memmem::find_iter(strings, b"___").filter_map(of).collect()
+        let name = string_at(strings, start);
+        end = inside.saturating_add(before_nul(strings.get(inside..).unwrap_or_default()).len());
+        let which = names.binary_search(&essential(name)).ok().filter(|_| essential(name).len() < name.len());
+        let place = u32::try_from(start).ok().and_then(|start| start.checked_add(base));
+        found.extend(place.map(StrOff).zip(which));
+    }
+    found
 }
 
 /// The first 8 bytes of a string that ends at a NUL, as a number.

@@ -309,6 +309,16 @@ impl Linkage {
     pub const EXTERN: Self = Self(2);
 }
 
+/// Longest string that is looked at, in **bytes**; what is longer is cut, so that a file cannot make every type that
+/// names one string cost as much as the file. The kernel takes no name of 512 bytes or more. Source: `KSYM_NAME_LEN`.
+const MAX_STRING: usize = 1024;
+
+/// The string that begins at this **byte**.
+pub(super) fn string_at(strings: &[u8], at: usize) -> &[u8] {
+    let rest = strings.get(at..).unwrap_or_default();
+    before_nul(rest.get(..MAX_STRING).unwrap_or(rest))
+}
+
 impl Btf {
     /// The type with this number.
     pub fn get(&self, id: TypeId) -> Option<&Type> {
@@ -320,10 +330,9 @@ impl Btf {
         self.get(id).map(|ty| &ty.kind)
     }
 
-    /// The string at this position; empty if there is none.
+    /// The string at this position; empty if there is none, cut if it is longer than 1024 **bytes**.
     pub fn string(&self, at: StrOff) -> Cow<'_, str> {
-        let rest = self.strings.get(to_usize(at.0)..).unwrap_or_default();
-        String::from_utf8_lossy(before_nul(rest))
+        String::from_utf8_lossy(string_at(&self.strings, to_usize(at.0)))
     }
 
     /// Name of the type with this number; empty if it has none.

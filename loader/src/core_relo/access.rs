@@ -1,5 +1,6 @@
 //! Which part of a type a record is about: from `0:1:3` to a path of members and elements.
 
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
@@ -147,8 +148,12 @@ impl Access {
         for (at, step) in self.steps.iter().enumerate() {
             // Writing to a string does not fail.
             let _ = match step.name {
-                Some(name) if self.kind.is_about_field() => write!(text, ".{}", graph.text(name)),
-                Some(name) => write!(text, "::{}", graph.text(name)),
+                _ if text.len() > MOST_SHOWN => {
+                    text.push_str("...");
+                    break;
+                }
+                Some(name) if self.kind.is_about_field() => write!(text, ".{}", name_of(graph, name)),
+                Some(name) => write!(text, "::{}", name_of(graph, name)),
                 None if at == 0 && step.index == 0 => Ok(()),
                 None => write!(text, "[{}]", step.index),
             };
@@ -157,18 +162,59 @@ impl Access {
     }
 }
 
-/// A type as C has it: `struct task_struct`.
-pub(super) fn type_words(graph: &dyn TypeGraph, id: TypeId) -> String {
-    let Some(ty) = graph.ty(id) else {
-        return "a type that does not exist".to_string();
-    };
-    let word = match &ty.kind {
-        Kind::Composite { union: false, .. } | Kind::Fwd { union: false } => "struct ",
-        Kind::Composite { union: true, .. } | Kind::Fwd { union: true } => "union ",
-        Kind::Enum { .. } | Kind::Enum64 { .. } => "enum ",
-        _ => "",
-    };
-    let name = graph.text(ty.name);
-    let name = if name.is_empty() { "without a name" } else { &name };
-    alloc::format!("{word}{name}")
+/// Longest text of names that is shown, in **bytes**.
+const MOST_SHOWN: usize = 200;
+
+/// A name for people.
+pub(super) fn shown(name: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(name.get(..MOST_SHOWN).unwrap_or(name))
+}
+
+fn name_of(graph: &dyn TypeGraph, at: StrOff) -> Cow<'_, str> {
+    shown(graph.bytes_at(at))
+}
+
+/// How many pointers and arrays around a type are shown.
+const MOST_WORDS: usize = 4;
+
+/// A type as C has it: `struct task_struct *`, `char[16]`.
+pub(super) fn type_words(graph: &dyn TypeGraph, mut id: TypeId) -> String {
+    let mut behind = String::new();
+    for _ in 0..MOST_WORDS {
+        let Some(ty) = graph.ty(id) else {
+            return "a type that does not exist".to_string();
+        };
+        let word = match &ty.kind {
+            Kind::Ptr(to) => {
+                behind.insert(0, '*');
+                id = *to;
+                continue;
+            }
+            Kind::Array { element, len, .. } => {
+                // Writing to a string does not fail.
+                let _ = write!(behind, "[{len}]");
+                id = *element;
+                continue;
+            }
+            Kind::Const(to) | Kind::Volatile(to) | Kind::Restrict(to) => {
+                id = *to;
+                continue;
+            }
+            Kind::Void => return alloc::format!("void{}{behind}", blank(&behind)),
+            Kind::FuncProto { .. } => return alloc::format!("a function{}{behind}", blank(&behind)),
+            Kind::Composite { union: false, .. } | Kind::Fwd { union: false } => "struct ",
+            Kind::Composite { union: true, .. } | Kind::Fwd { union: true } => "union ",
+            Kind::Enum { .. } | Kind::Enum64 { .. } => "enum ",
+            _ => "",
+        };
+        let name = name_of(graph, ty.name);
+        let name = if name.is_empty() { "without a name" } else { &name };
+        return alloc::format!("{word}{name}{}{behind}", blank(&behind));
+    }
+    "a type behind many pointers".to_string()
+}
+
+/// Stars stand apart from a name, brackets do not.
+fn blank(behind: &str) -> &'static str {
+    if behind.starts_with('*') { " " } else { "" }
 }

@@ -3,7 +3,7 @@
 //! Source: libbpf `bpf_core_patch_insn`.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use super::{Answer, CoreError, Fixup, Resize};
 use crate::bytes::{signed, unsigned};
@@ -15,6 +15,19 @@ pub const POISON: i32 = 195_896_080;
 
 /// What stands in place of an instruction that cannot work.
 const POISONED: Insn = Insn { code: CALL, dst: 0, src: 0, off: 0, imm: POISON };
+
+impl Fixup {
+    /// Why its instruction, which became `after`, must not be reached; `None` if it may.
+    pub fn why_poisoned(&self, after: Insn) -> Option<String> {
+        match &self.answer {
+            Answer::Poison { why } => Some(why.to_string()),
+            Answer::Value { resize: Resize::Wrong { from, to }, .. } if after == POISONED => Some(format!(
+                "it has {to} bytes in the kernel, and what the compiler wrote for {from} is wrong for them"
+            )),
+            Answer::Value { .. } => None,
+        }
+    }
+}
 
 /// Classes of instructions. Source: `BPF_CLASS`, `include/uapi/linux/bpf_common.h`.
 mod class {
@@ -141,7 +154,7 @@ mod tests {
 
     #[test]
     fn both_halves_of_a_load_are_poisoned() {
-        let poison = Fixup { question: String::new(), answer: Answer::Poison { why: String::new() } };
+        let poison = Fixup { question: "".into(), answer: Answer::Poison { why: "".into() } };
         let both = apply(&poison, insn(0x18, 0, 4), Some(Insn::default()));
         assert_eq!(both, Ok((POISONED, Some(POISONED))));
         assert_eq!(apply(&poison, insn(0x61, 0, 0), Some(Insn::default())), Ok((POISONED, None)));

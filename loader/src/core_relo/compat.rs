@@ -5,7 +5,8 @@
 
 use alloc::vec::Vec;
 
-use super::Work;
+use super::work::{Metered, Work};
+use super::{KernelTypes, Location};
 use crate::btf::{Kind, StrOff, Type, TypeGraph, TypeId, essential};
 
 /// How deep types may be nested before they count as endless. Source: libbpf.
@@ -16,14 +17,9 @@ pub(super) const MAX_DEPTH: u32 = 32;
 pub(super) struct At<'a> {
     pub(super) graph: &'a dyn TypeGraph,
     pub(super) id: TypeId,
-    pub(super) work: &'a Work,
 }
 
 impl<'a> At<'a> {
-    pub(super) fn new(graph: &'a dyn TypeGraph, id: TypeId, work: &'a Work) -> Self {
-        Self { graph, id, work }
-    }
-
     fn to(self, id: TypeId) -> Self {
         Self { id, ..self }
     }
@@ -86,19 +82,20 @@ pub(super) fn fields(mut local: At<'_>, mut target: At<'_>) -> Option<bool> {
 }
 
 /// Whether types are of a kind: pointers to things of a kind, functions with parameters of a kind; what is inside of
-/// structures does not count. `None`: a type is missing or endless.
+/// structures does not count. `None`: a type is missing or endless, or the work is used up.
 pub fn types_are_compatible(
     local: &dyn TypeGraph,
     local_id: TypeId,
-    target: &dyn TypeGraph,
-    target_id: TypeId,
+    kernel: &KernelTypes<'_>,
+    at: Location,
+    work: &Work,
 ) -> Option<bool> {
-    let work = Work::default();
-    compatible(At::new(local, local_id, &work), At::new(target, target_id, &work), MAX_DEPTH)
+    let (local, target) =
+        (Metered::object(local, work), Metered::kernel(kernel.of(at.module)?, at.module, work));
+    compatible(At { graph: &local, id: local_id }, At { graph: &target, id: at.id }, MAX_DEPTH)
 }
 
 pub(super) fn compatible(mut local: At<'_>, mut target: At<'_>, level: u32) -> Option<bool> {
-    local.work.spend(1)?;
     let (a, b) = (local.graph.ty(local.id)?, target.graph.ty(target.id)?);
     if !same_kind(&a.kind, &b.kind) {
         return Some(false);
@@ -144,7 +141,6 @@ fn behind(at: At<'_>) -> Option<At<'_>> {
 ///
 /// `None`: a type is missing or endless.
 fn matching(mut local: At<'_>, mut target: At<'_>, mut behind_pointer: bool, level: u32) -> Option<bool> {
-    local.work.spend(1)?;
     if level == 0 {
         return None;
     }
@@ -219,7 +215,6 @@ fn members_match(local: At<'_>, a: &Type, target: At<'_>, b: &Type, level: u32) 
     }
     let below = level.checked_sub(1)?;
     for member in own {
-        local.work.spend(others.len())?;
         let mut found = false;
         for other in others.iter().filter(|other| same_name(local, member.name, target, other.name)) {
             if matching(local.to(member.ty), target.to(other.ty), false, below)? {
@@ -241,7 +236,6 @@ fn values_match(local: At<'_>, a: &Kind, target: At<'_>, b: &Kind) -> Option<boo
         all.collect::<Vec<StrOff>>()
     };
     let (own, others) = (names(a), names(b));
-    local.work.spend(own.len().saturating_mul(others.len()))?;
     let has = |name: &StrOff| others.iter().any(|other| same_name(local, *name, target, *other));
     Some(size(a) == size(b) && own.len() <= others.len() && own.iter().all(has))
 }

@@ -6,9 +6,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::access::{Access, Step, type_words};
+use super::CoreKind;
+use super::access::{Access, Step, shown, type_words};
 use super::compat::{self, At};
-use super::{CoreKind, Work};
 use crate::btf::{Kind, Type, TypeGraph, TypeId, essential};
 use crate::bytes::to_usize;
 
@@ -27,7 +27,6 @@ pub(super) struct Matcher<'a> {
     pub(super) local: &'a dyn TypeGraph,
     pub(super) access: &'a Access,
     pub(super) target: &'a dyn TypeGraph,
-    pub(super) work: &'a Work,
 }
 
 impl Matcher<'_> {
@@ -47,8 +46,8 @@ impl Matcher<'_> {
     }
 
     fn whole(&self, id: TypeId) -> Result<Access, Miss> {
-        let local = At::new(self.local, self.access.root, self.work);
-        let target = At::new(self.target, id, self.work);
+        let local = At { graph: self.local, id: self.access.root };
+        let target = At { graph: self.target, id };
         let (fits, word) = match self.access.kind {
             CoreKind::TypeMatches => (compat::types_match(local, target), "match"),
             _ => (compat::compatible(local, target, compat::MAX_DEPTH), "be of a kind with"),
@@ -56,8 +55,7 @@ impl Matcher<'_> {
         if fits.ok_or(Miss::Endless)? {
             return Ok(self.here(id));
         }
-        let name = type_words(self.target, id);
-        Err(Miss::Differs(format!("the kernel's {name} does not {word} the object's")))
+        Err(Miss::Differs(format!("it does not {word} the object's")))
     }
 
     fn value(&self, id: TypeId) -> Result<Access, Miss> {
@@ -66,13 +64,9 @@ impl Matcher<'_> {
         let own = essential(own.map_or(&[][..], |name| self.local.bytes_at(name)));
         let is_it = |name| essential(self.target.bytes_at(name)) == own;
         let count = ty.kind.enumerators().unwrap_or(0);
-        self.work.spend(count).ok_or(Miss::Endless)?;
         let names = (0..count).filter_map(|at| Some((at, ty.kind.enumerator(at)?.0)));
         let found = names.into_iter().find(|(_, name)| is_it(*name));
-        let missing = || {
-            let (ty, own) = (type_words(self.target, id), String::from_utf8_lossy(own));
-            Miss::Differs(format!("the kernel's {ty} has no value {own}"))
-        };
+        let missing = || Miss::Differs(format!("it has no value {}", shown(own)));
         let (at, name) = found.ok_or_else(missing)?;
         let index = u32::try_from(at).unwrap_or(u32::MAX);
         let mut access = self.here(id);
@@ -92,10 +86,7 @@ impl Matcher<'_> {
                 (None, Kind::Array { element, len, .. }) => {
                     let open = found.ends_in_flexible_array(self.target, *len);
                     if step.index >= *len && !open {
-                        let why = format!(
-                            "an array has {len} elements there, and element {} is asked for",
-                            step.index
-                        );
+                        let why = format!("an array has {len} elements there, not {}", step.index);
                         return Err(Miss::Differs(why));
                     }
                     let (element, _) = self.target.behind(*element).ok_or(Miss::Endless)?;
@@ -103,7 +94,7 @@ impl Matcher<'_> {
                 }
                 (None, _) => {
                     let name = type_words(self.target, id);
-                    return Err(Miss::Differs(format!("{name} stands there in the kernel, not an array")));
+                    return Err(Miss::Differs(format!("{name} stands there, not an array")));
                 }
             };
         }
@@ -124,8 +115,8 @@ impl Matcher<'_> {
         if let Some(next) = self.search(&wanted, id, ty, found)? {
             return Ok(next);
         }
-        let (name, member) = (type_words(self.target, id), String::from_utf8_lossy(wanted.name));
-        Err(Miss::Differs(format!("the kernel's {name} has no member {member}")))
+        let (name, member) = (type_words(self.target, id), shown(wanted.name));
+        Err(Miss::Differs(format!("{name} has no member {member}")))
     }
 
     /// Looks through the members, and through those of anonymous members. `None`: it is not there.
@@ -139,7 +130,6 @@ impl Matcher<'_> {
         let Kind::Composite { members, .. } = &ty.kind else {
             return Ok(None);
         };
-        self.work.spend(members.len()).ok_or(Miss::Endless)?;
         if !members.is_empty() {
             found.deeper().map_err(Miss::Unreachable)?;
         }
@@ -166,13 +156,13 @@ impl Matcher<'_> {
 
     /// A member of the right name must be readable as the compiler reads it.
     fn readable(&self, wanted: &Member<'_>, id: TypeId) -> Result<TypeId, Miss> {
-        let local = At::new(self.local, wanted.ty, self.work);
-        let target = At::new(self.target, id, self.work);
+        let local = At { graph: self.local, id: wanted.ty };
+        let target = At { graph: self.target, id };
         if compat::fields(local, target).ok_or(Miss::Endless)? {
             return Ok(id);
         }
-        let name = String::from_utf8_lossy(wanted.name);
-        Err(Miss::Differs(format!("member {name} is of another kind of type in the kernel")))
+        let (own, found) = (type_words(self.local, wanted.ty), type_words(self.target, id));
+        Err(Miss::Differs(format!("member {} is {found} there, {own} in the object", shown(wanted.name))))
     }
 }
 

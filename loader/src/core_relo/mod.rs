@@ -16,10 +16,11 @@ mod compat;
 mod matching;
 mod resolve;
 mod value;
+mod work;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::fmt;
 
 use crate::btf::{TargetBtf, TypeId};
@@ -27,6 +28,7 @@ use crate::btf::{TargetBtf, TypeId};
 pub use apply::{POISON, apply};
 pub use compat::types_are_compatible;
 pub use resolve::{Resolver, wanted};
+pub use work::Work;
 
 /// The types that a kernel has: its own, and its modules'.
 #[derive(Debug, Default)]
@@ -140,7 +142,7 @@ impl fmt::Display for CoreKind {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fixup {
     /// What was asked, as people write it: `offset of struct task_struct.mm`.
-    pub question: String,
+    pub question: Arc<str>,
     /// The answer.
     pub answer: Answer,
 }
@@ -162,7 +164,7 @@ pub enum Answer {
     /// It cannot work on this kernel: if it is ever reached, the verifier is to refuse the program.
     Poison {
         /// Why: what the kernel lacks, or has otherwise.
-        why: String,
+        why: Arc<str>,
     },
 }
 
@@ -175,11 +177,11 @@ impl fmt::Display for Answer {
                     Resize::Keep => Ok(()),
                     Resize::To { from, to } => write!(f, ", {from} bytes -> {to} bytes"),
                     Resize::Wrong { from, to } => {
-                        write!(f, ", but {from} bytes cannot be read as {to}: must not be reached")
+                        write!(f, ", where {to} bytes cannot be read as {from}")
                     }
                 }
             }
-            Self::Poison { why } => write!(f, "{why}: must not be reached"),
+            Self::Poison { why } => write!(f, "{why}"),
         }
     }
 }
@@ -205,25 +207,6 @@ pub enum Resize {
     },
 }
 
-/// How many types and members may still be compared. Real objects need a small part of it; types that are nested in each
-/// other without end, or grow with every step, use it up.
-#[derive(Debug)]
-struct Work(Cell<usize>);
-
-impl Default for Work {
-    fn default() -> Self {
-        Self(Cell::new(4_000_000))
-    }
-}
-
-impl Work {
-    /// `None` when it is used up.
-    fn spend(&self, steps: usize) -> Option<()> {
-        self.0.set(self.0.get().checked_sub(steps)?);
-        Some(())
-    }
-}
-
 /// Why a record cannot be answered at all.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -232,7 +215,7 @@ pub enum CoreError {
     #[error("CO-RE relocation: {question}: the record is damaged: {why}")]
     Record {
         /// What is asked, as far as it can be told.
-        question: String,
+        question: Arc<str>,
         /// What is wrong.
         why: &'static str,
     },
@@ -246,7 +229,7 @@ pub enum CoreError {
     #[error("CO-RE relocation: {question}: a type without a name cannot be found in the kernel")]
     Anonymous {
         /// What is asked.
-        question: String,
+        question: Arc<str>,
     },
     /// No types to compare with.
     #[error(
@@ -254,33 +237,38 @@ pub enum CoreError {
     )]
     NoTypes {
         /// What is asked.
-        question: String,
+        question: Arc<str>,
     },
     /// Several types of the kernel have the name and the answers differ.
     #[error(
-        "CO-RE relocation: {question}: the kernel has several such types, and they answer {first} and {second}"
+        "CO-RE relocation: {question}: several types of the kernel may be meant, and they disagree: {first}, {second}"
     )]
     Ambiguous {
         /// What is asked.
-        question: String,
-        /// One answer.
+        question: Arc<str>,
+        /// One answer, and whose it is.
         first: String,
         /// Another.
         second: String,
     },
-    /// The types are nested so deep, or are so many, that the comparison was given up.
+    /// The types are nested so deep that the comparison was given up.
     #[error(
         "CO-RE relocation: {question}: the types refer to each other without end, or to types that do not exist"
     )]
     Endless {
         /// What is asked.
-        question: String,
+        question: Arc<str>,
     },
+    /// The types are so many that the comparison was given up.
+    #[error(
+        "CO-RE relocation: this object's questions lead through so many types that looking at them was given up"
+    )]
+    TooMuch,
     /// The question has no answer for such a field.
     #[error("CO-RE relocation: {question}: {why}")]
     Unanswerable {
         /// What is asked.
-        question: String,
+        question: Arc<str>,
         /// Why.
         why: &'static str,
     },
@@ -288,7 +276,7 @@ pub enum CoreError {
     #[error("CO-RE relocation: {question}: the instruction {why}")]
     Instruction {
         /// What is asked.
-        question: String,
+        question: Arc<str>,
         /// What is wrong with the instruction.
         why: String,
     },

@@ -2,29 +2,26 @@
 //!
 //! Source: libbpf `bpf_core_calc_relo_insn`, `bpf_core_find_cands`.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::access::{self, Access, type_words};
 use super::compat::same_kind;
 use super::matching::{Matcher, Miss};
 use super::value::{self, Value};
-use super::{Answer, CoreError, CoreKind, Fixup, KernelTypes, Location, Resize, Work};
+use super::work::{Metered, Work};
+use super::{Answer, CoreError, CoreKind, Fixup, KernelTypes, Location, Resize};
 use crate::btf::{Btf, CoreRelo, StrOff, TypeGraph, TypeId, Wanted};
 use crate::bytes::Endian;
 
 /// Names of the types that these records must find in a kernel.
 pub fn wanted<'r>(btf: &Btf, records: impl IntoIterator<Item = &'r CoreRelo>, wanted: &mut Wanted) {
-    let mut last = None;
-    for record in records.into_iter().filter(|record| record.needs_target()) {
-        // Records stand by type more often than not.
-        if last.replace(record.ty) != Some(record.ty) {
-            if let Some(ty) = btf.get(record.ty) {
-                wanted.add(btf.bytes_at(ty.name), ty.kind.like());
-            }
-        }
+    let asked = records.into_iter().filter(|record| record.needs_target()).map(|record| record.ty);
+    for ty in asked.collect::<BTreeSet<TypeId>>().into_iter().filter_map(|id| btf.get(id)) {
+        wanted.add(btf.bytes_at(ty.name), ty.kind.like());
     }
 }
 
@@ -34,6 +31,8 @@ pub struct Resolver<'a> {
     local: &'a Btf,
     kernel: &'a KernelTypes<'a>,
     endian: Endian,
+    /// What was asked before, by type, part and kind.
+    answered: BTreeMap<(TypeId, StrOff, u32), Result<Fixup, CoreError>>,
     /// Types of the kernel that a type of the object may mean. Once some of them had an answer, only those are asked
     /// again.
     candidates: BTreeMap<TypeId, Vec<Location>>,
@@ -47,10 +46,26 @@ struct Said {
     candidate: Location,
 }
 
+/// Why one candidate says nothing.
+struct Missed {
+    candidate: Location,
+    why: String,
+}
+
+/// Candidates that are named when none has an answer.
+const MOST_NAMED: usize = 3;
+
 impl<'a> Resolver<'a> {
     /// A resolver for records that refer to `local`, whose code is of this byte order.
     pub fn new(local: &'a Btf, kernel: &'a KernelTypes<'a>, endian: Endian) -> Self {
-        Self { local, kernel, endian, candidates: BTreeMap::new(), work: Work::default() }
+        Self {
+            local,
+            kernel,
+            endian,
+            answered: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            work: Work::default(),
+        }
     }
 
     /// The answer to a record.
@@ -58,19 +73,34 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// [`CoreError`]: the record is damaged, or the kernel's types contradict each other.
     pub fn resolve(&mut self, record: &CoreRelo) -> Result<Fixup, CoreError> {
+        let key = (record.ty, record.access, record.kind);
+        if let Some(answer) = self.answered.get(&key) {
+            return answer.clone();
+        }
+        if self.work.is_used_up() {
+            return Err(CoreError::TooMuch);
+        }
+        let answer = self.answer(record);
+        // What was found while nothing could be looked at any more is no answer.
+        let answer = if self.work.is_used_up() { Err(CoreError::TooMuch) } else { answer };
+        self.answered.insert(key, answer.clone());
+        answer
+    }
+
+    fn answer(&mut self, record: &CoreRelo) -> Result<Fixup, CoreError> {
         let kind = CoreKind::from_number(record.kind).ok_or(CoreError::Kind { kind: record.kind })?;
-        let about = || format!("{kind} {}", type_words(self.local, record.ty));
-        let text = self.local.text(record.access);
-        let access = access::parse(self.local, record.ty, &text, kind)
+        let local = Metered::object(self.local, &self.work);
+        let about = || format!("{kind} {}", type_words(&local, record.ty)).into();
+        let access = access::parse(&local, record.ty, &local.text(record.access), kind)
             .map_err(|why| CoreError::Record { question: about(), why })?;
-        let question = access.question(self.local);
-        let own = value::of(self.local, &access, self.endian);
+        let question: Arc<str> = access.question(&local).into();
+        let own = value::of(&local, &access, self.endian);
         let own = own.map_err(|why| CoreError::Unanswerable { question: question.clone(), why })?;
         if kind == CoreKind::TypeIdLocal {
-            return Ok(Fixup { question, answer: answer(own, own.number, Resize::Keep) });
+            return Ok(Fixup { question, answer: value(own, own.number, Resize::Keep) });
         }
-        let name = self.local.get(record.ty).map_or(StrOff(0), |ty| ty.name);
-        if self.local.bytes_at(name).is_empty() {
+        let name = local.ty(record.ty).map_or(StrOff(0), |ty| ty.name);
+        if local.bytes_at(name).is_empty() {
             return Err(CoreError::Anonymous { question });
         }
         if self.kernel.vmlinux.is_none() {
@@ -82,19 +112,24 @@ impl<'a> Resolver<'a> {
         };
         let (said, missed) = self.ask(&access, &question, &candidates)?;
         let Some((first, rest)) = said.split_first() else {
+            let answer = self.none(&access, own, &missed);
             self.candidates.insert(record.ty, candidates);
-            return Ok(Fixup { answer: self.none(&access, own, missed), question });
+            return Ok(Fixup { question, answer });
         };
         if let Some(other) = rest.iter().find(|other| !agree(first, other)) {
-            let words = |said: &Said| format!("{} (byte {})", said.value.number, said.access.bit_offset / 8);
+            let words = |said: &Said| {
+                let (number, byte) = (said.value.number, said.access.bit_offset / 8);
+                format!("{} says {number} (byte {byte})", self.words(said.candidate))
+            };
             return Err(CoreError::Ambiguous { question, first: words(first), second: words(other) });
         }
-        self.candidates.insert(record.ty, said.iter().map(|said| said.candidate).collect());
         let resize = match self.kernel.of(first.candidate.module) {
             Some(target) => value::resize((self.local, &own), (target, &first.value)),
             None => Resize::Keep,
         };
-        Ok(Fixup { question, answer: answer(own, first.value.number, resize) })
+        let answer = value(own, first.value.number, resize);
+        self.candidates.insert(record.ty, said.iter().map(|said| said.candidate).collect());
+        Ok(Fixup { question, answer })
     }
 
     /// Types of the kernel that have the name, flavours aside, and are of the kind. Modules are asked only where the
@@ -104,15 +139,14 @@ impl<'a> Resolver<'a> {
             return Vec::new();
         };
         let name = self.local.bytes_at(own.name);
-        let fits = |target: &dyn TypeGraph, id: TypeId| {
-            target.ty(id).is_some_and(|ty| same_kind(&ty.kind, &own.kind))
-        };
         let mut found = Vec::new();
         for (module, target) in self.kernel.all() {
             if module.is_some() && found.iter().any(|at: &Location| at.module.is_none()) {
                 break;
             }
-            let named = target.named(name).iter().filter(|id| fits(target, **id));
+            let target_types = Metered::kernel(target, module, &self.work);
+            let fits = |id: TypeId| target_types.ty(id).is_some_and(|ty| same_kind(&ty.kind, &own.kind));
+            let named = target.named(name).iter().filter(|id| fits(**id));
             found.extend(named.map(|id| Location { module, id: *id }));
         }
         found
@@ -122,45 +156,59 @@ impl<'a> Resolver<'a> {
     fn ask(
         &self,
         access: &Access,
-        question: &str,
+        question: &Arc<str>,
         candidates: &[Location],
-    ) -> Result<(Vec<Said>, Vec<String>), CoreError> {
+    ) -> Result<(Vec<Said>, Vec<Missed>), CoreError> {
         let (mut said, mut missed) = (Vec::new(), Vec::new());
+        let local = Metered::object(self.local, &self.work);
+        let unanswerable = |why| CoreError::Unanswerable { question: question.clone(), why };
         for candidate in candidates {
             let Some(target) = self.kernel.of(candidate.module) else {
                 continue;
             };
-            let matcher = Matcher { local: self.local, access, target, work: &self.work };
+            let target = Metered::kernel(target, candidate.module, &self.work);
+            let matcher = Matcher { local: &local, access, target: &target };
             match matcher.find(candidate.id) {
+                _ if self.work.is_used_up() => return Err(CoreError::TooMuch),
                 Ok(access) => {
-                    let value = value::of(target, &access, self.endian);
-                    let value = value
-                        .map_err(|why| CoreError::Unanswerable { question: question.to_string(), why })?;
+                    let value = value::of(&target, &access, self.endian).map_err(unanswerable)?;
                     said.push(Said { access, value, candidate: *candidate });
                 }
-                Err(Miss::Differs(why)) => missed.push(why),
-                Err(Miss::Unreachable(why)) => {
-                    return Err(CoreError::Unanswerable { question: question.to_string(), why });
-                }
-                Err(Miss::Endless) => return Err(CoreError::Endless { question: question.to_string() }),
+                Err(Miss::Differs(why)) => missed.push(Missed { candidate: *candidate, why }),
+                Err(Miss::Unreachable(why)) => return Err(unanswerable(why)),
+                Err(Miss::Endless) => return Err(CoreError::Endless { question: question.clone() }),
             }
         }
         Ok((said, missed))
     }
 
     /// No type of the kernel has such a part.
-    fn none(&self, access: &Access, own: Value, mut missed: Vec<String>) -> Answer {
+    fn none(&self, access: &Access, own: Value, missed: &[Missed]) -> Answer {
         if let Some(number) = value::of_none(access.kind) {
-            return answer(own, number, Resize::Keep);
+            return value(own, number, Resize::Keep);
         }
-        if missed.is_empty() {
-            missed.push(format!("the kernel has no {}", type_words(self.local, access.root)));
+        let each = |missed: &Missed| format!("in {}, {}", self.words(missed.candidate), missed.why);
+        let mut reasons: Vec<String> = missed.iter().take(MOST_NAMED).map(each).collect();
+        match missed.len().checked_sub(MOST_NAMED) {
+            _ if missed.is_empty() => {
+                reasons.push(format!("the kernel has no {}", type_words(self.local, access.root)));
+            }
+            None | Some(0) => {}
+            Some(more) => reasons.push(format!("and so on for {more} more types")),
         }
-        Answer::Poison { why: missed.join("; ") }
+        Answer::Poison { why: reasons.join("; ").into() }
+    }
+
+    /// A type of the kernel, as people find it again: `struct task_struct of vmlinux (type 123)`.
+    fn words(&self, at: Location) -> String {
+        let module = at.module.and_then(|at| self.kernel.modules.get(at));
+        let place = module.map_or("vmlinux", |(name, _)| name.as_str());
+        let name = self.kernel.of(at.module).map(|types| type_words(types, at.id)).unwrap_or_default();
+        format!("{name} of {place} (type {})", at.id.0)
     }
 }
 
-fn answer(own: Value, target: u64, resize: Resize) -> Answer {
+fn value(own: Value, target: u64, resize: Resize) -> Answer {
     Answer::Value { local: own.number, target, certain: own.certain, resize }
 }
 

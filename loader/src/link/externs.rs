@@ -8,7 +8,7 @@ use crate::bytes::signed;
 use crate::core_relo::Location;
 use crate::insn::{CALL, Insn};
 use crate::spec::{ExternKind, ExternValue, MapId, ObjectSpec};
-use crate::target::Answers;
+use crate::target::{Answers, Ksym};
 use crate::uapi::pseudo;
 
 /// The immediate of a call of a function that is not there, plus the extern's number: if the call can be reached, the
@@ -77,7 +77,7 @@ pub(super) fn fd_array(spec: &ObjectSpec, answers: &Answers) -> Vec<usize> {
     };
     let mut modules = Vec::new();
     for (_, answer) in answers.ksyms.iter().filter(|(name, _)| is_function(name)) {
-        if let Ok(Some(Location { module: Some(module), .. })) = answer {
+        if let Ksym::Found(Location { module: Some(module), .. }) = answer {
             if !modules.contains(module) {
                 modules.push(*module);
             }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -12,6 +13,7 @@ use crate::core_relo::{self, KernelTypes, Resolver};
 use crate::insn::{Insn, InsnIdx};
 use crate::patch::{Patch, Reason};
 use crate::spec::{FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
+use crate::target::Ksym;
 use crate::uapi::pseudo;
 
 /// What the code refers to, once it is resolved.
@@ -75,8 +77,11 @@ impl Context<'_> {
             let second = at.plus(1).filter(|second| second.0 < self.span.len);
             let second = second.and_then(|_| first.plus(1)).and_then(|at| insns.get(at.index())).copied();
             let (after, after_second) = core_relo::apply(fixup, before, second).map_err(wrong)?;
-            let reason =
-                Reason::CoreRelo { question: fixup.question.clone(), answer: fixup.answer.to_string() };
+            let question = fixup.question.clone();
+            let reason = match fixup.why_poisoned(after) {
+                Some(why) => Reason::Poison { need: question, why },
+                None => Reason::CoreRelo { question, answer: fixup.answer.to_string() },
+            };
             let slots = [(Some(first), Some(after)), (first.plus(1), after_second)];
             for (at, after) in slots.into_iter().filter_map(|(at, after)| at.zip(after)) {
                 resolved.patch(insns, at, after, reason.clone());
@@ -128,7 +133,7 @@ impl Context<'_> {
             }
             RelocTarget::Extern { name, .. } => {
                 let Halves { first, second, map, module } = self.external(name, reloc.at, before)?;
-                let reason = Reason::Extern { name: name.clone() };
+                let reason = self.why_external(name, before);
                 resolved.patch(insns, at, first, reason.clone());
                 let behind = at.plus(1).ok_or_else(half)?;
                 if let Some(second) = second {
@@ -151,13 +156,29 @@ impl Context<'_> {
             return Ok(if before.is_call() { missing() } else { Halves::value(before, value) });
         };
         match answer {
-            Err(why) => Err(self.error(at, LinkCause::Ksym { symbol: name.to_string(), why: why.clone() })),
-            Ok(None) if before.is_call() => Ok(missing()),
-            Ok(None) => Ok(Halves::number(before, 0)),
-            Ok(Some(found)) if before.is_call() => {
+            Ksym::Missing(why) => {
+                Err(self.error(at, LinkCause::Ksym { symbol: name.to_string(), why: why.clone() }))
+            }
+            Ksym::Without(_) if before.is_call() => Ok(missing()),
+            Ksym::Without(_) => Ok(Halves::number(before, 0)),
+            Ksym::Found(found) if before.is_call() => {
                 Halves::call(before, *found, self.outside.fd_array).ok_or_else(unresolved)
             }
-            Ok(Some(found)) => Ok(Halves::typed(before, *found)),
+            Ksym::Found(found) => Ok(Halves::typed(before, *found)),
+        }
+    }
+
+    /// Why a reference to something outside of the object was changed.
+    fn why_external(&self, name: &str, before: Insn) -> Reason {
+        let why = match self.outside.answers.ksyms.get(name) {
+            _ if !before.is_call() => None,
+            Some(Ksym::Without(why)) => Some(why.to_string()),
+            Some(_) => None,
+            None => Some("nothing says what type it is of, to find it in the kernel".to_string()),
+        };
+        match why {
+            Some(why) => Reason::Poison { need: format!("call of {name}").into(), why },
+            None => Reason::Extern { name: name.to_string() },
         }
     }
 

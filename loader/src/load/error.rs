@@ -1,5 +1,6 @@
 //! What can go wrong below the line, with all that is known about it.
 
+use super::Poisoned;
 use super::hints::{
     are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, why_no_entry, why_not_run,
 };
@@ -78,7 +79,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, *.errno, *.since), license_hint(log, *.unlicensed))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), *.errno, *.since), license_hint(log, *.unlicensed))]
     ProgLoad {
         /// The program.
         program: String,
@@ -94,6 +95,8 @@ pub enum LoadError {
         errno: Errno,
         /// What the verifier wrote.
         log: Log,
+        /// What it stopped at, if that is an instruction that needs what the kernel does not have.
+        poisoned: Option<Box<Poisoned>>,
     },
     /// The kernel did not take an entry of a jump table or of a map of maps.
     #[error("map {map:?}, key {key}: BPF_MAP_UPDATE_ELEM with {value:?} failed: {errno}")]
@@ -390,6 +393,7 @@ mod tests {
             unlicensed: false,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },
+            poisoned: None,
         };
         assert_eq!(error("").blame(), Blame::Privilege);
         assert_eq!(error("R1 leaks addr\n").blame(), Blame::Kernel);

@@ -1,6 +1,6 @@
 //! What errors say behind an errno: what it may mean, and what to do about it.
 
-use super::ETHERNET_HEADER;
+use super::{ETHERNET_HEADER, Poisoned};
 use crate::sys::{Errno, Log};
 use crate::trace::hex;
 
@@ -61,8 +61,12 @@ pub(super) fn are_there(paths: &[String]) -> String {
     format!("{} {are}", paths.join(", "))
 }
 
-/// What the verifier says, in one line; where it says nothing, what the errno may mean.
-pub(super) fn reason(log: &Log, errno: Errno, since: Option<&str>) -> String {
+/// What the verifier says, in one line, translated where it speaks of our own numbers; where it says nothing, what the
+/// errno may mean.
+pub(super) fn reason(log: &Log, poisoned: Option<&Poisoned>, errno: Errno, since: Option<&str>) -> String {
+    if let Some(poisoned) = poisoned {
+        return format!(": {poisoned}");
+    }
     log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, since))
 }
 

@@ -9,6 +9,7 @@ mod hints;
 mod loaded;
 mod note;
 mod pins;
+mod poisoned;
 mod program;
 mod session;
 pub(crate) mod slot;
@@ -26,6 +27,7 @@ pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use note::Note;
+pub use poisoned::Poisoned;
 pub use types::{CodeTypes, link_for};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 

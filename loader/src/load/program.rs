@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::session::{FIRST_LOG, Session};
-use super::{LoadError, LogPolicy};
+use super::{LoadError, LogPolicy, poisoned};
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
 use crate::plan::{LoadProgram, MapSlot};
@@ -71,6 +71,7 @@ impl<K: Kernel> Session<'_, '_, K> {
             since: self.too_new(load.ty.since()),
             unlicensed: self.plan.license.is_empty(),
             errno,
+            poisoned: poisoned::find(self.spec(), linked, &log.text).map(Box::new),
             log,
         })
     }

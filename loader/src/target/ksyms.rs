@@ -6,8 +6,19 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 
 use crate::btf::{Btf, Kind, KindSet, TargetBtf, TypeGraph, TypeId, Wanted, essential};
-use crate::core_relo::{KernelTypes, Location, types_are_compatible};
+use crate::core_relo::{KernelTypes, Location, Work, types_are_compatible};
 use crate::spec::{Extern, ExternKind, ObjectSpec};
+
+/// What became of a variable or function of the kernel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ksym {
+    /// It is there.
+    Found(Location),
+    /// It is not there, and the object can do without.
+    Without(KsymError),
+    /// It is not there, and the object needs it.
+    Missing(KsymError),
+}
 
 /// Why a variable or function of the kernel cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -45,25 +56,18 @@ fn typed(spec: &ObjectSpec) -> impl Iterator<Item = (&String, &Extern)> {
 }
 
 /// Finds all of them.
-pub(super) fn answer(
-    spec: &ObjectSpec,
-    kernel: &KernelTypes<'_>,
-) -> BTreeMap<String, Result<Option<Location>, KsymError>> {
+pub(super) fn answer(spec: &ObjectSpec, kernel: &KernelTypes<'_>) -> BTreeMap<String, Ksym> {
     let Some(btf) = &spec.btf else {
         return BTreeMap::new();
     };
-    let found = typed(spec).map(|(name, external)| (name.clone(), one(btf, name, external, kernel)));
+    let work = Work::default();
+    let found = typed(spec).map(|(name, external)| (name.clone(), one(btf, name, external, kernel, &work)));
     found.collect()
 }
 
-fn one(
-    btf: &Btf,
-    name: &str,
-    external: &Extern,
-    kernel: &KernelTypes<'_>,
-) -> Result<Option<Location>, KsymError> {
+fn one(btf: &Btf, name: &str, external: &Extern, kernel: &KernelTypes<'_>, work: &Work) -> Ksym {
     let ExternKind::Typed { ty, function } = external.kind else {
-        return Ok(None);
+        return Ksym::Missing(KsymError::NoTypes);
     };
     let what = if function { "function" } else { "variable" };
     // Several declarations of one kernel function, for kernels that differ, are told apart by flavours.
@@ -76,24 +80,30 @@ fn one(
     let found = kernel.all().find_map(|(module, btf)| Some((module, btf, btf.find(name, is_it)?)));
     let Some((module, target, id)) = found else {
         let why = if kernel.vmlinux.is_none() { KsymError::NoTypes } else { KsymError::NotFound { what } };
-        return if external.weak { Ok(None) } else { Err(why) };
+        return if external.weak { Ksym::Without(why) } else { Ksym::Missing(why) };
     };
-    if fits(btf, ty, target, id) {
-        return Ok(Some(Location { module, id }));
-    }
-    if external.weak && function {
-        return Ok(None);
+    let at = Location { module, id };
+    if fits(btf, ty, target, kernel, at, work) {
+        return Ksym::Found(at);
     }
     let place = module.and_then(|at| kernel.modules.get(at)).map_or("vmlinux", |(name, _)| name.as_str());
-    Err(KsymError::Type { what, place: place.to_string() })
+    let why = KsymError::Type { what, place: place.to_string() };
+    if external.weak && function { Ksym::Without(why) } else { Ksym::Missing(why) }
 }
 
 /// The object's type of it is of a kind with the kernel's.
-fn fits(btf: &Btf, local: TypeId, target: &TargetBtf<'_>, id: TypeId) -> bool {
-    let of = target.ty(id).and_then(|ty| match &ty.kind {
+fn fits(
+    btf: &Btf,
+    local: TypeId,
+    target: &TargetBtf<'_>,
+    kernel: &KernelTypes<'_>,
+    at: Location,
+    work: &Work,
+) -> bool {
+    let of = target.ty(at.id).and_then(|ty| match &ty.kind {
         Kind::Func { proto, .. } => Some(*proto),
         Kind::Var { ty, .. } => target.behind(*ty).map(|(id, _)| id),
         _ => None,
     });
-    of.is_some_and(|of| types_are_compatible(btf, local, target, of) == Some(true))
+    of.is_some_and(|id| types_are_compatible(btf, local, kernel, Location { id, ..at }, work) == Some(true))
 }

@@ -14,11 +14,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::btf::Wanted;
-use crate::core_relo::{self, CoreError, Fixup, KernelTypes, Location, Resolver};
+use crate::core_relo::{self, CoreError, Fixup, KernelTypes, Resolver};
 use crate::spec::{FuncId, MapId, ObjectSpec, ProgId};
 
 pub use attach::{Attach, AttachError};
-pub use ksyms::KsymError;
+pub use ksyms::{Ksym, KsymError};
 pub use struct_ops::{KernelOps, StructOpsError};
 
 /// The answers for one object and one kernel. By default nobody was asked.
@@ -30,8 +30,8 @@ pub struct Answers {
     pub attach: BTreeMap<ProgId, Result<Attach, AttachError>>,
     /// What tables of functions look like in the kernel.
     pub struct_ops: BTreeMap<MapId, Result<KernelOps, StructOpsError>>,
-    /// The kernel's variables and functions, by the name in the object; `None` for weak ones that are not there.
-    pub ksyms: BTreeMap<String, Result<Option<Location>, KsymError>>,
+    /// The kernel's variables and functions, by the name in the object.
+    pub ksyms: BTreeMap<String, Ksym>,
     /// Modules that an answer refers to, by name: [`Location::module`] is the position here.
     pub modules: Vec<String>,
 }

@@ -49,6 +49,14 @@ pub enum StructOpsError {
         /// The object's structure.
         ops: String,
     },
+    /// The kernel's table is larger than any that there is.
+    #[error("the kernel's struct {name} has {size} bytes, which no such table has: its types are damaged")]
+    TooLarge {
+        /// The structure.
+        name: String,
+        /// Its size in **bytes**.
+        size: u32,
+    },
     /// A member does not fit.
     #[error("member {member}: {why}")]
     Member {
@@ -58,6 +66,9 @@ pub enum StructOpsError {
         why: String,
     },
 }
+
+/// Most **bytes** of a table. Those that there are have some hundred.
+const MOST_BYTES: u32 = 1 << 20;
 
 /// What the kernel puts before the name of a structure for its map's value.
 const WRAPPER: &[u8] = b"bpf_struct_ops_";
@@ -167,6 +178,9 @@ impl<'a> Fitting<'a> {
         let (members, _) = structure(target, ops).ok_or_else(not_found)?;
         let (outer, size) = structure(target, value).ok_or_else(not_found)?;
         let inner = outer.iter().find(|member| member.ty == ops).ok_or_else(not_found)?;
+        if size > MOST_BYTES {
+            return Err(StructOpsError::TooLarge { name: text(&wrapper), size });
+        }
         Ok(Self { btf, map, module, target, ops, members, value, size, offset: inner.bit_offset / 8 })
     }
 

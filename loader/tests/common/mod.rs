@@ -5,8 +5,11 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
+pub(crate) mod bounds;
+pub(crate) mod damage;
 pub(crate) mod fields;
 pub(crate) mod render;
+pub(crate) mod types;
 pub(crate) mod wire;
 
 use std::fs;
@@ -14,10 +17,10 @@ use std::path::{Path, PathBuf};
 
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
-use rxdp_loader::load::{self, Given, LoadError, LoadedObject};
+use rxdp_loader::load::{self, CodeTypes, Given, LoadError, LoadedObject};
 use rxdp_loader::plan::{self, LoadPlan, Options, PlanError};
 use rxdp_loader::spec::{Dialects, ObjectSpec, SpecError};
-use rxdp_loader::sys::Kernel;
+use rxdp_loader::sys::{Kernel, host};
 use rxdp_loader::uapi::ProgType;
 
 /// Where committed objects lie, seen from this crate.
@@ -63,6 +66,16 @@ pub(crate) fn linked(name: &str) -> LinkedObject {
     link::link(spec_of(name))
 }
 
+/// Links an object for the running kernel, with its types if it shows them.
+pub(crate) fn link_here(spec: ObjectSpec) -> LinkedObject {
+    load::link_for(spec, &host::machine(), CodeTypes::Running).unwrap()
+}
+
+/// A committed object, linked for the running kernel.
+pub(crate) fn linked_here(name: &str) -> LinkedObject {
+    link_here(spec_of(name))
+}
+
 /// As the commands load: what does not say its type is XDP.
 pub(crate) fn xdp_options() -> Options {
     Options { default_type: Some(ProgType::XDP), ..Options::default() }
@@ -75,7 +88,7 @@ pub(crate) fn plan(object: &LinkedObject) -> Result<LoadPlan<'_>, PlanError> {
 
 /// Loads a committed object into this kernel.
 pub(crate) fn load<K: Kernel>(name: &str, kernel: &K) -> Result<LoadedObject, LoadError> {
-    let object = linked(name);
+    let object = linked_here(name);
     load::execute(&plan(&object)?, kernel, Given::default())
 }
 
