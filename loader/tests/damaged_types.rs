@@ -10,7 +10,7 @@ use std::thread;
 
 use common::bounds::bounded;
 use common::damage::{Random, TELLING, damaged};
-use common::fields::{SH_OFFSET, SH_SIZE, section};
+use common::fields::with_section;
 use common::types::{small_kernel, types_of};
 use common::{bytes_of, plan, read};
 use peak_alloc::PeakAlloc;
@@ -82,12 +82,7 @@ impl Case {
         let Some(name) = part.section() else {
             return Self { kernel: bytes.to_vec(), ..self.clone() };
         };
-        let header = section(&self.object, name);
-        let mut object = self.object.clone();
-        for (field, value) in [(SH_OFFSET, object.len()), (SH_SIZE, bytes.len())] {
-            object[header + field..][..8].copy_from_slice(&(value as u64).to_le_bytes());
-        }
-        object.extend(bytes);
+        let object = with_section(&self.object, name, bytes);
         Self { object, ..self.clone() }
     }
 }

@@ -45,8 +45,17 @@ pub(super) fn maps<'e>(
         let Some(Kind::Datasec { vars, .. }) = datasec.and_then(|id| btf.kind(id)) else {
             return Err(SpecError::StructOpsWithoutBtf);
         };
+        let mut end = 0;
         for var in vars {
             let spec = variable(elf, btf, dir, section, *var)?;
+            if var.offset < end {
+                return Err(SpecError::StructOps {
+                    map: spec.name,
+                    section: section.name.into(),
+                    why: "it lies in another variable of its section".to_string(),
+                });
+            }
+            end = var.offset.saturating_add(spec.value_size);
             found.push(Found { section, offset: var.offset.into(), spec: MapSpec { flags: *flags, ..spec } });
         }
     }
