@@ -89,11 +89,12 @@ fn variable(
     let data = start.checked_add(len).and_then(|end| section.data.get(start..end));
     let data = data.ok_or_else(|| wrong("it reaches beyond its section"))?;
     let mut programs = Vec::new();
-    for raw in &section.relocs {
-        let Some(inside) = raw.offset.checked_sub(var.offset.into()).filter(|at| *at < u64::from(*size))
-        else {
-            continue;
-        };
+    let from = section.relocs.partition_point(|raw| raw.offset < var.offset.into());
+    for raw in section.relocs.get(from..).unwrap_or_default() {
+        let inside = raw.offset.saturating_sub(var.offset.into());
+        if inside >= u64::from(*size) {
+            break;
+        }
         let (member, func) = function(elf, btf, dir, raw, inside, members).map_err(|why| wrong(&why))?;
         programs.push((member, func));
     }
