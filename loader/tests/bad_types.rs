@@ -7,10 +7,11 @@
 mod common;
 
 use common::bounds::bounded;
-use common::spec_of;
-use common::types::{Types, answers};
+use common::fields::with_section;
+use common::types::{Types, answers, types_of};
+use common::{bytes_of, read, spec_of};
 use peak_alloc::PeakAlloc;
-use rxdp_loader::btf::{CoreRelo, Kind, Member, Param, StrOff, TypeId};
+use rxdp_loader::btf::{Btf, CoreRelo, Kind, Member, Param, StrOff, TypeId};
 use rxdp_loader::bytes::Endian;
 use rxdp_loader::core_relo::{Answer, CoreError, Fixup};
 use rxdp_loader::insn::{ByteOff, Insn, InsnIdx};
@@ -244,6 +245,66 @@ fn a_name_of_nothing_but_flavours() {
     let t = types.structure(&"_".repeat(1 << 20), 4, &[("x", int, 0)]);
     let found = ask(&types, &types, &[(s, "0:0", FIELD_OFFSET), (t, "0:0", FIELD_OFFSET)]);
     assert_eq!(found.len(), 2);
+}
+
+/// The types of a committed object, to be changed and put back.
+fn own_types(name: &str) -> Types {
+    Types(Btf::parse(&types_of(name), Endian::NATIVE).unwrap())
+}
+
+/// One table of functions that is said to be there 60,000 times, and a megabyte long.
+#[test]
+fn variables_over_each_other_are_no_tables() {
+    let mut types = own_types("struct_ops.o");
+    let ops = types.0.find("tcp_congestion_ops", Kind::is_struct).unwrap();
+    let datasec = types.0.find(".struct_ops", |kind| matches!(kind, Kind::Datasec { .. })).unwrap();
+    let Kind::Composite { size, .. } = &mut types.0.types[ops.index()].kind else { panic!() };
+    *size = 1 << 20;
+    let Kind::Datasec { vars, .. } = &mut types.0.types[datasec.index()].kind else { panic!() };
+    *vars = vec![vars[0]; 60_000];
+    let object = with_section(&bytes_of("struct_ops.o"), ".BTF", &types.bytes());
+    let object = with_section(&object, ".struct_ops", &vec![0; 1 << 20]);
+    let error = bounded(&MEMORY, "tables", || read("struct_ops.o", &object)).unwrap_err().to_string();
+    assert!(error.contains("rxdp_test") && error.contains("another"), "{error}");
+}
+
+/// A configuration value of four gigabytes.
+#[test]
+fn configuration_values_are_not_larger_than_the_configuration() {
+    let mut types = own_types("data.o");
+    let datasec = types.0.find(".data", |kind| matches!(kind, Kind::Datasec { .. })).unwrap();
+    let kconfig = types.string(".kconfig");
+    types.0.types[datasec.index()].name = kconfig;
+    let char_ = types.int("char", 1, true);
+    let text = types.array(char_, u32::MAX);
+    let Kind::Datasec { vars, .. } = &types.0.types[datasec.index()].kind else { panic!() };
+    let var = vars[0].var;
+    let Kind::Var { ty, .. } = &mut types.0.types[var.index()].kind else { panic!() };
+    *ty = text;
+    let object = with_section(&bytes_of("data.o"), ".BTF", &types.bytes());
+    let result = bounded(&MEMORY, "a configuration value", || read("data.o", &object));
+    assert!(result.is_err(), "{:?}", result.map(|spec| spec.maps.len()));
+}
+
+/// Records for 40,000 sections, whose names are the ends of one long string.
+#[test]
+fn names_of_sections_are_not_copied_for_each_record() {
+    let mut types = own_types("core_kinds.o");
+    let long = types.string(&"s".repeat(1 << 20));
+    let object = with_section(&bytes_of("core_kinds.o"), ".BTF", &types.bytes());
+    let mut ext = vec![0x9f, 0xeb, 1, 0];
+    let table: Vec<u32> =
+        std::iter::once(8).chain((0..40_000).flat_map(|at| [long.0 + at, 1, 0, 1])).collect();
+    let table: Vec<u8> = table.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let len = u32::try_from(table.len()).unwrap();
+    ext.extend([24u32, 0, len, len, 0].iter().flat_map(|word| word.to_le_bytes()));
+    ext.extend(table);
+    let object = with_section(&object, ".BTF.ext", &ext);
+    let spec = bounded(&MEMORY, "records", || read("core_kinds.o", &object)).unwrap();
+    assert!(
+        spec.functions.iter().all(|function| function.ty.is_none()),
+        "none of them is for a section of this file"
+    );
 }
 
 #[test]

@@ -139,14 +139,12 @@ fn given_types_decide_where_code_reads_and_writes() {
     assert_eq!([0, 1, 2, 5].map(answer), [104, 67, 88, 152]);
 }
 
-/// Where a variable stands in the map of its section, in **bytes**.
+/// Where a variable of `.bss` stands in its map, in **bytes**.
 fn place(object: &LinkedObject, name: &str) -> usize {
     let btf = object.spec.btf.as_ref().unwrap();
-    let vars = btf.types.iter().filter_map(|ty| match &ty.kind {
-        Kind::Datasec { vars, .. } => Some(vars),
-        _ => None,
-    });
-    let var = vars.flatten().find(|var| btf.name(var.var) == name).unwrap();
+    let bss = btf.find(".bss", |kind| matches!(kind, Kind::Datasec { .. })).unwrap();
+    let Some(Kind::Datasec { vars, .. }) = btf.kind(bss) else { panic!() };
+    let var = vars.iter().find(|var| btf.name(var.var) == name).unwrap();
     usize::try_from(var.offset).unwrap()
 }
 

@@ -49,7 +49,7 @@ pub fn collect_with(
     }
     let mut maps = maps(elf, name, btf.as_ref(), dialects, &mut dir)?;
     let externs = externs::collect(elf, btf.as_ref(), MapId::new(maps.len()));
-    maps.extend(externs::kconfig_map(name, btf.as_ref()));
+    maps.extend(externs::kconfig_map(name, btf.as_ref())?);
     for struct_ops::Found { section, offset, spec } in struct_ops::maps(elf, btf.as_ref(), &dir)? {
         dir.maps.insert((section.idx, offset), MapId::new(maps.len()));
         maps.push(spec);

@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Extern, ExternKind, KconfigForm, MapId, MapOrigin, MapSpec, data};
+use super::{Extern, ExternKind, KconfigForm, MapId, MapOrigin, MapSpec, SpecError, data};
 use crate::btf::{Btf, Kind, Linkage, SecVar, StrOff, Type, TypeGraph, TypeId};
 use crate::bytes::to_usize;
 use crate::elf::{Binding, ElfObject, Place};
@@ -35,12 +35,21 @@ pub(super) fn collect(elf: &ElfObject<'_>, btf: Option<&Btf>, next: MapId) -> BT
     externs.collect()
 }
 
+/// Most **bytes** of kconfig variables: the whole configuration of a kernel has a third of it.
+const MOST_KCONFIG: u32 = 1 << 20;
+
 /// The map that holds the kconfig variables; `None` if there are none.
-pub(super) fn kconfig_map(object: &str, btf: Option<&Btf>) -> Option<MapSpec> {
+pub(super) fn kconfig_map(object: &str, btf: Option<&Btf>) -> Result<Option<MapSpec>, SpecError> {
     let vars = layout(btf);
-    let size = vars.values().map(|v| v.offset.saturating_add(v.size)).max()?;
+    let Some(size) = vars.values().map(|v| v.offset.saturating_add(v.size)).max() else {
+        return Ok(None);
+    };
+    if size > MOST_KCONFIG {
+        let expected = "and no kernel's configuration is that long";
+        return Err(SpecError::SectionSize { section: KCONFIG.to_string(), size: size.into(), expected });
+    }
     let value_type = btf.and_then(|btf| btf.find(KCONFIG, |kind| matches!(kind, Kind::Datasec { .. })));
-    Some(MapSpec {
+    Ok(Some(MapSpec {
         ty: MapType::ARRAY,
         key_size: 4,
         value_size: size,
@@ -50,7 +59,7 @@ pub(super) fn kconfig_map(object: &str, btf: Option<&Btf>) -> Option<MapSpec> {
         data: Some(vec![0; to_usize(size)]),
         frozen: true,
         ..MapSpec::new(&data::map_name(object, KCONFIG), KCONFIG, MapOrigin::Internal)
-    })
+    }))
 }
 
 /// Makes BTF's sections of externs such as the kernel takes.

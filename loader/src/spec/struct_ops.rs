@@ -45,8 +45,17 @@ pub(super) fn maps<'e>(
         let Some(Kind::Datasec { vars, .. }) = datasec.and_then(|id| btf.kind(id)) else {
             return Err(SpecError::StructOpsWithoutBtf);
         };
+        let mut end = 0;
         for var in vars {
             let spec = variable(elf, btf, dir, section, *var)?;
+            if var.offset < end {
+                return Err(SpecError::StructOps {
+                    map: spec.name,
+                    section: section.name.into(),
+                    why: "it lies in another variable of its section".to_string(),
+                });
+            }
+            end = var.offset.saturating_add(spec.value_size);
             found.push(Found { section, offset: var.offset.into(), spec: MapSpec { flags: *flags, ..spec } });
         }
     }
@@ -80,11 +89,12 @@ fn variable(
     let data = start.checked_add(len).and_then(|end| section.data.get(start..end));
     let data = data.ok_or_else(|| wrong("it reaches beyond its section"))?;
     let mut programs = Vec::new();
-    for raw in &section.relocs {
-        let Some(inside) = raw.offset.checked_sub(var.offset.into()).filter(|at| *at < u64::from(*size))
-        else {
-            continue;
-        };
+    let from = section.relocs.partition_point(|raw| raw.offset < var.offset.into());
+    for raw in section.relocs.get(from..).unwrap_or_default() {
+        let inside = raw.offset.saturating_sub(var.offset.into());
+        if inside >= u64::from(*size) {
+            break;
+        }
         let (member, func) = function(elf, btf, dir, raw, inside, members).map_err(|why| wrong(&why))?;
         programs.push((member, func));
     }

@@ -32,7 +32,7 @@ pub struct Answers {
     pub struct_ops: BTreeMap<MapId, Result<KernelOps, StructOpsError>>,
     /// The kernel's variables and functions, by the name in the object.
     pub ksyms: BTreeMap<String, Ksym>,
-    /// Modules that an answer refers to, by name: [`Location::module`] is the position here.
+    /// Modules that an answer refers to, by name: [`core_relo::Location::module`] is the position here.
     pub modules: Vec<String>,
 }
 

@@ -37,6 +37,17 @@ pub(crate) fn symbol(bytes: &[u8], name: &str) -> usize {
     number(bytes, symtab + SH_OFFSET) + usize::try_from(idx.0).unwrap() * SYMBOL
 }
 
+/// The object with other bytes in one section, which moves to the end of the file.
+pub(crate) fn with_section(object: &[u8], name: &str, bytes: &[u8]) -> Vec<u8> {
+    let header = section(object, name);
+    let mut out = object.to_vec();
+    for (field, value) in [(SH_OFFSET, object.len()), (SH_SIZE, bytes.len())] {
+        out[header + field..][..8].copy_from_slice(&(value as u64).to_le_bytes());
+    }
+    out.extend(bytes);
+    out
+}
+
 fn sections(bytes: &[u8]) -> usize {
     number(bytes, 0x28)
 }

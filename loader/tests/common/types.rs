@@ -53,7 +53,7 @@ impl Types {
 
     /// An integer of so many **bytes**.
     pub(crate) fn int(&mut self, name: &str, size: u32, signed: bool) -> TypeId {
-        self.add(name, Kind::Int { size, detail: u32::from(signed) << 24 | size * 8 })
+        self.add(name, Kind::Int { size, detail: u32::from(signed) << 24 | (size * 8) })
     }
 
     pub(crate) fn array(&mut self, element: TypeId, len: u32) -> TypeId {
