@@ -11,7 +11,9 @@ use std::io::Write as _;
 
 use common::all;
 use common::types::{Types, try_types_of, types_of};
-use rxdp_loader::btf::{Btf, BtfError, Kind, KindSet, StrOff, TargetBtf, TypeGraph, TypeId, Wanted, essential};
+use rxdp_loader::btf::{
+    Btf, BtfError, Kind, KindSet, StrOff, TargetBtf, TypeGraph, TypeId, Wanted, essential,
+};
 use rxdp_loader::bytes::Endian;
 
 fn wanted(names: &[&[u8]]) -> Wanted {

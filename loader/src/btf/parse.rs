@@ -77,30 +77,30 @@ pub(super) fn no_type(types: &[u8], at: usize, endian: Endian, id: u32) -> BtfEr
     }
 }
 
-/// **Bytes** behind the 12 of the head, by kind: always, and for each of the `vlen` parts. `None`: no such kind.
-const BEHIND: &[Option<(u8, u8)>; 20] = &{
-    let mut table = [None; 20];
-    table[encode::INT as usize] = Some((4, 0));
-    table[encode::PTR as usize] = Some((0, 0));
-    table[encode::ARRAY as usize] = Some((12, 0));
-    table[encode::STRUCT as usize] = Some((0, 12));
-    table[encode::UNION as usize] = Some((0, 12));
-    table[encode::ENUM as usize] = Some((0, 8));
-    table[encode::FWD as usize] = Some((0, 0));
-    table[encode::TYPEDEF as usize] = Some((0, 0));
-    table[encode::VOLATILE as usize] = Some((0, 0));
-    table[encode::CONST as usize] = Some((0, 0));
-    table[encode::RESTRICT as usize] = Some((0, 0));
-    table[encode::FUNC as usize] = Some((0, 0));
-    table[encode::FUNC_PROTO as usize] = Some((0, 8));
-    table[encode::VAR as usize] = Some((4, 0));
-    table[encode::DATASEC as usize] = Some((0, 12));
-    table[encode::FLOAT as usize] = Some((0, 0));
-    table[encode::DECL_TAG as usize] = Some((4, 0));
-    table[encode::TYPE_TAG as usize] = Some((0, 0));
-    table[encode::ENUM64 as usize] = Some((0, 12));
-    table
-};
+/// **Bytes** behind the 12 of the head, in the order of `BTF_KIND_*` from 0: always, and for each of the `vlen` parts.
+/// `None`: no such kind.
+const BEHIND: &[Option<(u8, u8)>] = &[
+    None,          // 0 is void, which no file has.
+    Some((4, 0)),  // INT
+    Some((0, 0)),  // PTR
+    Some((12, 0)), // ARRAY
+    Some((0, 12)), // STRUCT
+    Some((0, 12)), // UNION
+    Some((0, 8)),  // ENUM
+    Some((0, 0)),  // FWD
+    Some((0, 0)),  // TYPEDEF
+    Some((0, 0)),  // VOLATILE
+    Some((0, 0)),  // CONST
+    Some((0, 0)),  // RESTRICT
+    Some((0, 0)),  // FUNC
+    Some((0, 8)),  // FUNC_PROTO
+    Some((4, 0)),  // VAR
+    Some((0, 12)), // DATASEC
+    Some((0, 0)),  // FLOAT
+    Some((4, 0)),  // DECL_TAG
+    Some((0, 0)),  // TYPE_TAG
+    Some((0, 12)), // ENUM64
+];
 
 impl Head {
     const fn kind(self) -> u32 {
