@@ -21,7 +21,12 @@ pub(super) fn needed(object: &LinkedObject) -> Option<Vec<bool>> {
     if asks_by_type(object) || btf.types.iter().any(|ty| has_telling_tag(btf, &ty.kind, ty.name)) {
         return None;
     }
-    let mut search = Search { btf, needed: vec![false; btf.types.len()], open: Vec::new() };
+    let mut search = Search {
+        btf,
+        needed: vec![false; btf.types.len()],
+        followed: vec![false; btf.types.len()],
+        open: Vec::new(),
+    };
     let inner = |map: &MapSpec| match &map.inner {
         Some(Inner::Template(inner)) => Some((inner.key_type, inner.value_type)),
         Some(Inner::Like(_) | Inner::Missing(_)) | None => None,
@@ -64,6 +69,8 @@ enum Pointers {
 struct Search<'b> {
     btf: &'b Btf,
     needed: Vec<bool>,
+    /// Types behind which pointers were followed.
+    followed: Vec<bool>,
     open: Vec<(TypeId, Pointers)>,
 }
 
@@ -77,9 +84,12 @@ impl Search<'_> {
             let Some(kind) = self.btf.kind(id) else {
                 continue;
             };
-            let seen = self.needed.get_mut(id.index()).is_none_or(|needed| core::mem::replace(needed, true));
-            // What was reached as a value before may now be reached as a parameter, and leads further then.
-            if !seen || (pointers == Pointers::Once && leads_on(kind)) {
+            let newly = |list: &mut Vec<bool>| {
+                list.get_mut(id.index()).is_some_and(|known| !core::mem::replace(known, true))
+            };
+            // What was reached as a value before may now be reached as a parameter, and leads further then: once.
+            let further = pointers == Pointers::Once && leads_on(kind) && newly(&mut self.followed);
+            if newly(&mut self.needed) || further {
                 self.follow(kind, pointers);
             }
         }
