@@ -147,14 +147,10 @@ impl<'d> TargetBtf<'d> {
 
     /// Which of the names stands at this position, flavours aside.
     fn which(&self, names: &[&[u8]], likely: &Filter, at: StrOff) -> Option<usize> {
-        if self.is_end_of_another(at) {
+        if self.is_end_of_another(at) || likely.has(prefix(self.rest_at(at))) {
             return names.binary_search(&essential(self.bytes_at(at))).ok();
         }
-        let flavour = || self.flavour(at).filter(|_| !self.has_no_flavours());
-        if !likely.has(prefix(self.rest_at(at))) {
-            return flavour();
-        }
-        names.binary_search(&self.bytes_at(at)).ok().or_else(flavour)
+        self.flavour(at).filter(|_| !self.has_no_flavours())
     }
 
     fn has_no_flavours(&self) -> bool {
