@@ -3,6 +3,7 @@
 //! They carry the moment in which their program was loaded as the time at which they were last changed, to the
 //! nanosecond. Other people's pins carry the time at which they were made, so they cannot be taken for ours.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -147,8 +148,9 @@ fn changed_at(found: &Metadata, time: u64) -> bool {
     changed.is_some() && changed == i64::try_from(time).ok()
 }
 
-/// Where a bpffs is mounted. Source: proc_pid_mountinfo(5).
-fn mounts(mountinfo: &str) -> Vec<PathBuf> {
+/// Where a bpffs is mounted, each place once: of several over each other only the last can be seen.
+/// Source: proc_pid_mountinfo(5).
+fn mounts(mountinfo: &str) -> BTreeSet<PathBuf> {
     let mount = |line: &str| {
         let (place, kind) = line.split_once(" - ")?;
         let place = place.split(' ').nth(4)?;
@@ -171,7 +173,8 @@ mod tests {
     fn bpffs_mounts_are_found() {
         let text = "29 21 0:26 / /sys/fs/bpf rw,nosuid - bpf bpf rw,mode=700\n\
                     30 21 0:27 / /proc rw - proc proc rw\n\
-                    31 21 0:28 / /a\\040b rw shared:1 master:2 - bpf none rw\n";
-        assert_eq!(mounts(text), [PathBuf::from("/sys/fs/bpf"), PathBuf::from("/a b")]);
+                    31 21 0:28 / /a\\040b rw shared:1 master:2 - bpf none rw\n\
+                    32 29 0:29 / /sys/fs/bpf rw - bpf bpf rw\n";
+        assert_eq!(mounts(text), [PathBuf::from("/a b"), PathBuf::from("/sys/fs/bpf")].into());
     }
 }
