@@ -59,30 +59,34 @@ fn kconfig() -> Option<String> {
     Some(text)
 }
 
-/// Addresses of these symbols. Source: `/proc/kallsyms`, which shows 0 to those who may not know.
+/// Addresses of these symbols. Source: `/proc/kallsyms`, which shows 0 for all to those who may not know; the start of the
+/// per-CPU variables is 0 on some machines.
 ///
 /// A symbol with several addresses is left out: nobody knows which one is meant.
 fn kallsyms(wanted: &BTreeSet<String>) -> BTreeMap<String, u64> {
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     let mut ambiguous = BTreeSet::new();
+    let mut may_know = false;
     let text = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
         let (Some(address), Some(_kind), Some(name)) = (words.next(), words.next(), words.next()) else {
             continue;
         };
-        // Link-time optimisation appends a suffix to static symbols.
-        let name = name.split_once(".llvm.").map_or(name, |(name, _)| name);
-        let Some(address) =
-            u64::from_str_radix(address, 16).ok().filter(|a| *a != 0 && wanted.contains(name))
-        else {
+        let Ok(address) = u64::from_str_radix(address, 16) else {
             continue;
         };
+        may_know |= address != 0;
+        // Link-time optimisation appends a suffix to static symbols.
+        let name = name.split_once(".llvm.").map_or(name, |(name, _)| name);
+        if !wanted.contains(name) {
+            continue;
+        }
         if found.insert(name.to_string(), address).is_some_and(|before| before != address) {
             ambiguous.insert(name.to_string());
         }
     }
-    found.retain(|name, _| !ambiguous.contains(name));
+    found.retain(|name, _| may_know && !ambiguous.contains(name));
     found
 }
 
