@@ -210,6 +210,16 @@ kernel_numbers! {
     REDIRECT = 4, "XDP_REDIRECT", "4.14";
 }
 
+impl MapType {
+    /// Whether each CPU has a value of its own. Source: `bpf_map_value_size`, `kernel/bpf/syscall.c`.
+    pub const fn is_per_cpu(self) -> bool {
+        matches!(
+            self,
+            Self::PERCPU_HASH | Self::PERCPU_ARRAY | Self::LRU_PERCPU_HASH | Self::PERCPU_CGROUP_STORAGE
+        )
+    }
+}
+
 bitflags::bitflags! {
     /// Flags of `BPF_MAP_CREATE`. Bits that have no name here are kept.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -17,7 +17,7 @@ use rxdp_loader::load::{
 };
 use rxdp_loader::plan::{MixedTables, Options, PlanError, Select, SlotSource};
 use rxdp_loader::spec::MapId;
-use rxdp_loader::sys::{Errno, Kernel, Linux, MapUpdate, MapValue};
+use rxdp_loader::sys::{Errno, Kernel, Linux, MapCreate, MapUpdate, MapValue, Named};
 use rxdp_loader::uapi::{MapFlags, MapType, UpdateFlags};
 use rxdp_netlink::XdpMode;
 use rxdp_sandbox::End;
@@ -373,4 +373,34 @@ fn every_committed_object_loads_or_says_why_not() {
         let expected = REFUSED.iter().any(|(object, _)| *object == name);
         assert!(failed.is_some() == expected || !all_here, "{name}: {failed:?}");
     }
+}
+
+/// The kernel writes as much as the map's values have, whatever room it is told of.
+#[test]
+fn a_value_that_is_larger_than_asked_for_stays_inside_its_memory() {
+    const LARGE: u32 = 1 << 20;
+    if kernel_or_skip("a_value_that_is_larger_than_asked_for_stays_inside_its_memory").is_none() {
+        return;
+    }
+    let create = MapCreate {
+        name: "large",
+        kernel_name: "large",
+        ty: MapType::ARRAY,
+        key_size: 4,
+        value_size: LARGE,
+        max_entries: 1,
+        flags: MapFlags::empty(),
+        numa_node: 0,
+        map_extra: 0,
+        inner: None,
+        types: None,
+        kernel_value: None,
+    };
+    let fd = Linux.map_create(&create).unwrap();
+    let map = Named { name: "large", fd: fd.as_fd() };
+    let flags = UpdateFlags::empty();
+    let (key, value) = (&[0; 4], MapValue::Bytes(&[7]));
+    Linux.map_update(&MapUpdate { map, key, value, flags }).unwrap();
+    assert_eq!(Linux.map_lookup(map, key, 2), Ok(vec![7, 0]), "zeroes follow what was given");
+    assert_eq!(Linux.map_next_key(map, None, 1), Ok(vec![0]));
 }

@@ -8,10 +8,6 @@ use crate::bytes::to_usize;
 use crate::sys::{Errno, Kernel, MapUpdate, MapValue, Named, host};
 use crate::uapi::{MapType, UpdateFlags};
 
-/// Map types with one value a CPU. Source: `bpf_map_value_size`, `kernel/bpf/syscall.c`.
-const PER_CPU: &[MapType] =
-    &[MapType::PERCPU_HASH, MapType::PERCPU_ARRAY, MapType::LRU_PERCPU_HASH, MapType::PERCPU_CGROUP_STORAGE];
-
 /// Values for the CPUs stand at multiples of so many **bytes**. Source: `bpf_map_value_size`.
 const CPU_ALIGN: usize = 8;
 
@@ -36,7 +32,7 @@ impl LoadedMap {
     pub fn entries<'m, K: Kernel>(&'m self, kernel: &'m K) -> Result<Entries<'m, K>, LoadError> {
         let info = self.info(kernel)?;
         let mut cpus = 0;
-        if PER_CPU.contains(&info.ty) {
+        if info.ty.is_per_cpu() {
             let why = "/sys/devices/system/cpu/possible does not say how many values it has".to_string();
             let unknown = || LoadError::PerCpu { map: self.name.clone(), ty: info.ty, why };
             cpus = host::listed_cpus().ok_or_else(unknown)?;

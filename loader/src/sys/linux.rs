@@ -13,7 +13,7 @@ use std::path::Path;
 use super::attr::{self, Attr, InfoStruct};
 use super::{
     Bpffs, BtfLoad, Errno, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, Named,
-    PinKind, Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply, limits, mount,
+    PinKind, Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply, host, limits, mount,
 };
 use crate::bytes::{unsigned, until_nul};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
@@ -81,10 +81,12 @@ impl Kernel for Linux {
             MapValue::Bytes(bytes) => bytes.to_vec(),
             MapValue::Named(handle) => handle.fd.as_raw_fd().to_ne_bytes().to_vec(),
         };
+        let sizes = Sizes::of(request.map)?;
+        let (key, value) = (at_least(request.key.to_vec(), sizes.key), at_least(value, sizes.value));
         let mut attr = attr::MapUpdate {
             map_fd: raw(request.map),
             reserved: 0,
-            key: address(request.key),
+            key: address(&key),
             value: address(&value),
             flags: request.flags.bits(),
         };
@@ -92,15 +94,18 @@ impl Kernel for Linux {
     }
 
     fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
-        let mut value = vec![0; value_size];
+        let sizes = Sizes::of(map)?;
+        let key = at_least(key.to_vec(), sizes.key);
+        let mut value = at_least(vec![0; value_size], sizes.value);
         let mut attr = attr::MapLookup {
             map_fd: raw(map),
             reserved: 0,
-            key: address(key),
+            key: address(&key),
             value: room(&mut value),
             flags: 0,
         };
         bpf(&mut attr)?;
+        value.truncate(value_size);
         Ok(value)
     }
 
@@ -110,18 +115,22 @@ impl Kernel for Linux {
     }
 
     fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
-        bpf(&mut attr::MapDelete { map_fd: raw(map), reserved: 0, key: address(key) }).map(drop)
+        let key = at_least(key.to_vec(), Sizes::of(map)?.key);
+        bpf(&mut attr::MapDelete { map_fd: raw(map), reserved: 0, key: address(&key) }).map(drop)
     }
 
     fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
-        let mut next = vec![0; key_size];
+        let size = Sizes::of(map)?.key;
+        let after = after.map(|key| at_least(key.to_vec(), size));
+        let mut next = at_least(vec![0; key_size], size);
         let mut attr = attr::MapNextKey {
             map_fd: raw(map),
             reserved: 0,
-            key: after.map_or(0, address),
+            key: after.as_deref().map_or(0, address),
             next_key: room(&mut next),
         };
         bpf(&mut attr)?;
+        next.truncate(key_size);
         Ok(next)
     }
 
@@ -269,6 +278,36 @@ impl Kernel for Linux {
         }
         Ok(true)
     }
+}
+
+/// How many **bytes** the kernel reads or writes for a key and for a value of a map, whatever it is given: it takes
+/// addresses without lengths.
+struct Sizes {
+    key: usize,
+    value: usize,
+}
+
+impl Sizes {
+    /// Asks the kernel, one call more for each. Linux before 4.13 does not say; then the caller's sizes count.
+    fn of(map: Named<'_>) -> Result<Self, Errno> {
+        let mut info = attr::MapInfo::default();
+        match info_by_fd(map, &mut info) {
+            Err(Errno::EINVAL) => return Ok(Self { key: 0, value: 0 }),
+            other => other?,
+        }
+        let (key, value) = (crate::bytes::to_usize(info.key_size), crate::bytes::to_usize(info.value_size));
+        if !MapType(info.ty).is_per_cpu() {
+            return Ok(Self { key, value });
+        }
+        let cpus = crate::bytes::to_usize(host::listed_cpus().ok_or(Errno::EINVAL)?);
+        Ok(Self { key, value: value.next_multiple_of(8).saturating_mul(cpus) })
+    }
+}
+
+/// Memory of at least so many **bytes**: zeroes follow what is there.
+fn at_least(mut bytes: Vec<u8>, size: usize) -> Vec<u8> {
+    bytes.resize(bytes.len().max(size), 0);
+    bytes
 }
 
 /// What a descriptor of bpf(2) is of: the kernel tells only by the name of its file.

@@ -58,8 +58,8 @@ pub trait Kernel: Sync {
     /// The errno.
     fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno>;
 
-    /// `BPF_MAP_LOOKUP_ELEM`: the value, `value_size` **bytes** of it; for per-CPU maps that is 8-byte-rounded values
-    /// for all possible CPUs.
+    /// `BPF_MAP_LOOKUP_ELEM`: the first `value_size` **bytes** of the value, zeroes behind its end; for per-CPU maps that is
+    /// 8-byte-rounded values for all possible CPUs.
     ///
     /// # Errors
     /// The errno; `ENOENT` if the key is not there.
