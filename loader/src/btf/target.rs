@@ -150,11 +150,7 @@ impl<'d> TargetBtf<'d> {
         if self.is_end_of_another(at) || likely.has(prefix(self.rest_at(at))) {
             return names.binary_search(&essential(self.bytes_at(at))).ok();
         }
-        self.flavour(at).filter(|_| !self.has_no_flavours())
-    }
-
-    fn has_no_flavours(&self) -> bool {
-        self.flavoured.is_empty() && self.base.is_none_or(|base| base.flavoured.is_empty())
+        self.flavour(at)
     }
 
     /// Which wanted name a string is a flavour of.

@@ -95,7 +95,6 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
         took: Duration::ZERO,
     });
     report.programs.extend(refused);
-    report.maps.sort_by_key(|map| map.id);
     report.programs.sort_by_key(|program| program.id);
     for (create, error) in &plan.refused_maps {
         report.map(create, Err(error.clone().into()));
