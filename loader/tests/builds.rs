@@ -1,13 +1,7 @@
 //! One program by many compilers (`tests/fixtures/builds`): each of them runs on a packet, and does what its source says.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 mod common;
 

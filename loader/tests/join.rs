@@ -1,13 +1,7 @@
 //! Files that are joined: what their sources promise is run, what does not fit together is named.
+#![cfg(test)]
 #![cfg(feature = "kernel")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in helpers too"
-)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 mod common;
 
