@@ -8,6 +8,7 @@ mod error;
 mod hints;
 mod loaded;
 mod note;
+mod parallel;
 mod pins;
 mod poisoned;
 mod program;
@@ -17,6 +18,7 @@ mod types;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 
 use crate::plan::LoadPlan;
@@ -31,6 +33,7 @@ pub use poisoned::Poisoned;
 pub use types::{CodeTypes, link_for};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
+use parallel::OnFailure;
 use session::Session;
 
 /// What comes along with a plan.
@@ -44,6 +47,9 @@ pub struct Given {
     pub inner: BTreeMap<MapId, OwnedFd>,
     /// How much of the verifier's log is wanted.
     pub log: LogPolicy,
+    /// How many programs may be in the kernel's verifier at once; `None` for as many as there are processors. Threads are
+    /// started only where they pay.
+    pub jobs: Option<NonZeroUsize>,
 }
 
 /// How much of the verifier's log is wanted when it refuses a program.
@@ -65,7 +71,7 @@ pub fn execute<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Resu
         return Err(error.clone().into());
     }
     make_room(plan)?;
-    let mut session = Session::new(plan, kernel, given);
+    let mut session = Session::new(plan, kernel, given, OnFailure::Stop);
     for step in &plan.steps {
         session.step(step)?;
     }

@@ -1,8 +1,11 @@
 //! A load under way: one method a step, and what the steps have made so far.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
+use super::parallel::{self, Ahead, OnFailure};
 use super::pins::Pins;
 use super::slot::{self, Content};
 use super::{
@@ -32,6 +35,8 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     pub(super) plan: &'p LoadPlan<'p>,
     pub(super) kernel: &'k K,
     pub(super) log: LogPolicy,
+    jobs: Option<NonZeroUsize>,
+    on_failure: OnFailure,
     btf: Option<OwnedFd>,
     /// Maps that were made, with their names in messages and recordings.
     maps: BTreeMap<MapSlot, (&'p str, OwnedFd)>,
@@ -39,6 +44,10 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     /// Types of modules that programs refer to, by position in the object's answers.
     modules: BTreeMap<usize, OwnedFd>,
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
+    /// Programs that several threads have loaded before their step; `None` before the first.
+    ahead: Option<Ahead>,
+    /// Time that the last program took, in whichever thread.
+    pub(super) took: Duration,
     slots: Vec<FilledSlot>,
     pins: Pins<'k, K>,
     /// What the kernel refused, and went without.
@@ -48,7 +57,7 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
 }
 
 impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
-    pub(super) fn new(plan: &'p LoadPlan<'p>, kernel: &'k K, given: Given) -> Self {
+    pub(super) fn new(plan: &'p LoadPlan<'p>, kernel: &'k K, given: Given, on_failure: OnFailure) -> Self {
         let spec = &plan.object.spec;
         let maps = given.maps.into_iter().map(|(id, fd)| (MapSlot::Map(id), (spec.map_name(id), fd)));
         let inner = given.inner.into_iter().map(|(id, fd)| (MapSlot::Template(id), (GIVEN_INNER, fd)));
@@ -56,11 +65,15 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             plan,
             kernel,
             log: given.log,
+            jobs: given.jobs,
+            on_failure,
             btf: None,
             maps: maps.chain(inner).collect(),
             memory: BTreeMap::new(),
             modules: BTreeMap::new(),
             programs: BTreeMap::new(),
+            ahead: None,
+            took: Duration::ZERO,
             slots: Vec::new(),
             pins: Pins::new(kernel),
             notes: Vec::new(),
@@ -88,7 +101,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 self.modules.insert(*module, fd);
             }
             Step::LoadProgram(load) => {
-                let fd = self.load_program(load)?;
+                let fd = self.load_next(load)?;
                 self.programs.insert(load.program, (load.clone(), fd));
             }
             Step::FillSlot(fill) if self.holds_its_own(fill) => {}
@@ -148,6 +161,19 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     pub(super) fn program(&self, id: ProgId) -> Option<Named<'_>> {
         let (_, fd) = self.programs.get(&id)?;
         Some(Named { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
+    }
+
+    /// The next program: already loaded by a thread, or loaded now.
+    fn load_next(&mut self, load: &LoadProgram) -> Result<OwnedFd, LoadError> {
+        let mut ahead = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => parallel::load_ahead(self, self.jobs, self.on_failure),
+        };
+        let loaded = ahead.remove(&load.program);
+        self.ahead = Some(ahead);
+        let (result, took) = loaded.unwrap_or_else(|| parallel::timed(|| self.load_program(load)));
+        self.took = took;
+        result
     }
 
     fn load_btf(&mut self, data: &[u8]) {

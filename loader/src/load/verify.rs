@@ -1,7 +1,8 @@
 //! Tries every step of a plan and reports on each: what loads, and what does not and why.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::parallel::OnFailure;
 use super::session::Session;
 use super::{Given, LoadError, Note};
 use crate::plan::{CreateMap, LoadPlan, LoadProgram, MapSlot, Step};
@@ -56,12 +57,10 @@ pub enum Ask {
 
 /// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
 pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report<'p> {
-    let mut session = Session::new(plan, kernel, given);
+    let mut session = Session::new(plan, kernel, given, OnFailure::GoOn);
     let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new(), notes: Vec::new() };
     for step in &plan.steps {
-        let start = Instant::now();
         let result = session.step(step);
-        let took = start.elapsed();
         match step {
             Step::CreateMap(create) => {
                 let info = || info("map", session.map(create.slot), |map| kernel.map_info(map));
@@ -74,6 +73,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
                 let info =
                     || info("program", session.program(load.program), |program| kernel.prog_info(program));
                 let result = result.and_then(|()| ask.when_wanted(info));
+                let took = session.took;
                 report.programs.push(ProgramReport { id: load.program, load: Some(load), result, took });
             }
             Step::PinnedMap(pinned) => {

@@ -36,6 +36,11 @@ pub use script::{Difference, Recorder, Replay};
 ///
 /// Methods take `&self`, so that several threads can ask at once. Every error is the errno of the call.
 pub trait Kernel: Sync {
+    /// Whether it is worth while to ask several things at once. Not where the order of the calls is to be told.
+    fn at_once(&self) -> bool {
+        false
+    }
+
     /// `BPF_BTF_LOAD`. Since: Linux 4.18.
     fn btf_load(&self, request: &BtfLoad<'_>) -> Reply;
 
