@@ -102,6 +102,14 @@ const BEHIND: &[Option<(u8, u8)>] = &[
     Some((0, 12)), // ENUM64
 ];
 
+/// Kinds of types that are a head of 12 **bytes** and no more: most of a kernel's.
+const HEAD_ONLY: KindSet = KindSet::PTR
+    .union(KindSet::FWD)
+    .union(KindSet::TYPEDEF)
+    .union(KindSet::QUALIFIED)
+    .union(KindSet::FUNC)
+    .union(KindSet::FLOAT);
+
 impl Head {
     const fn kind(self) -> u32 {
         self.info >> 24 & 0x1f
@@ -113,8 +121,14 @@ impl Head {
     }
 
     /// **Bytes** of the whole type; `None` for kinds that this crate does not know.
+    ///
+    /// Where a type begins is known only from the one before. A processor goes on ahead where the length does not depend on
+    /// what it has still to read.
     #[inline]
     pub(super) fn len(self) -> Option<usize> {
+        if self.is_one_of(HEAD_ONLY) {
+            return Some(12);
+        }
         let (always, each) = (*BEHIND.get(to_usize(self.kind()))?)?;
         // A count has 16 bits, so nothing overflows.
         let parts = to_usize(self.info & 0xffff).wrapping_mul(usize::from(each));
@@ -199,4 +213,17 @@ fn sec_var(r: &mut Reader<'_>) -> Result<SecVar, Truncated> {
         offset: r.u32("section variable offset")?,
         size: r.u32("section variable size")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_that_are_a_head_only_have_nothing_behind_it() {
+        for (kind, behind) in (0u32..).zip(BEHIND) {
+            let head = Head { name: StrOff(0), info: kind << 24 };
+            assert_eq!(head.is_one_of(HEAD_ONLY), *behind == Some((0, 0)), "kind {kind}");
+        }
+    }
 }
