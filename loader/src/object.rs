@@ -4,7 +4,6 @@
 //! it is linked; nothing is asked of the kernel here. [`Loader`](crate::Loader) takes it from there.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -45,10 +44,10 @@ impl Object {
     /// Reads an object file.
     ///
     /// # Errors
-    /// [`Error::Open`] if it cannot be read, [`Error::Spec`] if it cannot be understood.
+    /// [`Error::Open`] and [`Error::TooLarge`] if it cannot be read, [`Error::Spec`] if it cannot be understood.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|error| Error::open(path, &error))?;
+        let bytes = crate::read_file(path)?;
         Self::from_bytes(&crate::object_name(path), &bytes)
     }
 
