@@ -23,7 +23,7 @@ use std::os::fd::OwnedFd;
 
 use crate::plan::LoadPlan;
 use crate::spec::MapId;
-use crate::sys::{Kernel, limits};
+use crate::sys::{Kernel, files};
 
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
@@ -84,6 +84,6 @@ const SPARE_FILES: usize = 16;
 /// Sees to it that all descriptors of a plan can be open at once.
 fn make_room(plan: &LoadPlan<'_>) -> Result<(), LoadError> {
     let more = plan.descriptors().saturating_add(SPARE_FILES);
-    let too_many = |limits::TooManyFiles { more, open, hard }| LoadError::TooManyFiles { more, open, hard };
-    limits::make_room_for_files(u64::try_from(more).unwrap_or(u64::MAX)).map_err(too_many)
+    let too_many = |files::TooManyFiles { more, open, hard }| LoadError::TooManyFiles { more, open, hard };
+    files::make_room_for_files(u64::try_from(more).unwrap_or(u64::MAX)).map_err(too_many)
 }

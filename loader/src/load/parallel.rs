@@ -16,7 +16,7 @@ use super::session::Session;
 use crate::insn::Insn;
 use crate::plan::{LoadPlan, LoadProgram};
 use crate::spec::ProgId;
-use crate::sys::{Kernel, limits};
+use crate::sys::{Kernel, files};
 
 /// What loading one program gave, and the time that the kernel took.
 pub(super) type Outcome = (Result<OwnedFd, LoadError>, Duration);
@@ -64,7 +64,7 @@ pub(super) fn load_ahead<K: Kernel>(
         return Ahead::new();
     }
     // A table of files that several threads use grows slowly.
-    limits::grow_file_table(plan.descriptors().saturating_add(super::SPARE_FILES));
+    files::grow_file_table(plan.descriptors().saturating_add(super::SPARE_FILES));
     let queue: Vec<_> = queue.into_iter().map(|(_, load)| load).collect();
     let load = |load: &&LoadProgram| timed(|| session.load_program(load));
     in_threads(threads, on_failure, &queue, |load| load.program, load)
@@ -126,7 +126,12 @@ mod tests {
 
     type Done = BTreeMap<ProgId, (Result<usize, usize>, Duration)>;
 
-    fn load(threads: usize, on_failure: OnFailure, queue: &[usize], load: impl Fn(usize) -> bool + Sync) -> Done {
+    fn load(
+        threads: usize,
+        on_failure: OnFailure,
+        queue: &[usize],
+        load: impl Fn(usize) -> bool + Sync,
+    ) -> Done {
         let load = |at: &usize| (if load(*at) { Ok(*at) } else { Err(*at) }, Duration::ZERO);
         in_threads(threads, on_failure, queue, |at| ProgId::new(*at), load)
     }

@@ -19,7 +19,7 @@ use crate::plan::{
 };
 use crate::spec::{MapId, ObjectSpec, ProgId};
 use crate::sys::{
-    BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named,
+    BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named, files,
 };
 use crate::uapi::UpdateFlags;
 
@@ -142,8 +142,11 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         }
     }
 
-    /// What the kernel refused so far, and went without.
-    pub(super) fn into_notes(self) -> Vec<Note> {
+    /// Closes everything that was made. Returns what the kernel refused and went without.
+    pub(super) fn end(self) -> Vec<Note> {
+        let maps = self.maps.into_values().map(|(_, fd)| fd);
+        let programs = self.programs.into_values().map(|(_, fd)| fd);
+        files::close_all(maps.chain(programs).chain(self.modules.into_values()).chain(self.btf));
         self.notes
     }
 

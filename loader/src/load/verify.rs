@@ -87,7 +87,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
             Step::LoadBtf(_) | Step::ModuleBtf(_) => {}
         }
     }
-    report.notes = session.into_notes();
+    report.notes = session.end();
     let refused = plan.refused.iter().map(|(id, error)| ProgramReport {
         id: *id,
         load: None,

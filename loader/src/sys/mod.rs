@@ -9,8 +9,9 @@
 mod attr;
 mod dry_run;
 mod errno;
+pub mod files;
 pub mod host;
-pub mod limits;
+mod limits;
 mod linux;
 mod mmap;
 mod mount;
