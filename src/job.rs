@@ -76,7 +76,7 @@ pub(crate) fn read(paths: &[&Path], reading: &Reading, machine: &Machine) -> Res
         let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
         files.push((name, bytes));
     }
-    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
     let name = paths.first().map(|path| rxdp_loader::object_name(path)).unwrap_or_default();
     let spec = match files.as_slice() {
         [(_, bytes)] => rxdp_loader::read(&name, bytes, dialects).map_err(LoaderError::from),

@@ -49,7 +49,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &["join", "load", "spec", "sys", "uapi"]),
     ("object", &["btf", "bytes", "error", "plan", "spec", "uapi"]),
     ("loader", &["error", "features", "link", "load", "object", "plan", "spec", "sys", "uapi"]),
-    ("file", &["elf", "error"]),
+    ("file", &["elf", "error", "sys"]),
     ("bpf_load", &["error", "link", "load", "plan", "spec", "sys", "uapi"]),
 ];
 

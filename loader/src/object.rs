@@ -76,7 +76,7 @@ impl Object {
     pub fn open_joined(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
         let read = |path: &Path| Ok((path.display().to_string(), crate::read_file(path)?));
         let files = paths.iter().map(|path| read(path.as_ref())).collect::<Result<Vec<_>, Error>>()?;
-        let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
         let name = paths.first().map(|path| crate::object_name(path.as_ref())).unwrap_or_default();
         Self::join(&name, &files)
     }

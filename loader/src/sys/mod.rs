@@ -30,7 +30,7 @@ use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlag
 pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
-pub use mmap::{FileMapping, Mapping};
+pub use mmap::{FileMapping, Mapping, Zeroed};
 pub use script::{Difference, Recorder, Replay};
 
 /// A kernel that can be asked.
