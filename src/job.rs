@@ -110,7 +110,7 @@ pub(crate) fn wishes(object: &LinkedObject, name: &str, args: &Choices) -> Resul
     let options = Options {
         asked_for: in_slots.chain(entry).collect(),
         types: select::types(spec, name, &args.reading.types)?,
-        default_type: Some(ProgType::XDP),
+        default_type: Some(select::default_type(&args.reading.types)?.unwrap_or(ProgType::XDP)),
         license: args.reading.license.clone(),
         slots,
         ..Options::default()

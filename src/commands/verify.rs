@@ -9,7 +9,6 @@ use rxdp_loader::plan::{self, MixedTables, Options, Select};
 use rxdp_loader::spec::ProgId;
 use rxdp_loader::sys::{Linux, host};
 use rxdp_loader::trace::hex;
-use rxdp_loader::uapi::ProgType;
 use serde::Serialize;
 
 use crate::args::Verify;
@@ -99,7 +98,8 @@ fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Fa
     let options = Options {
         select: only.map_or(Select::All, Select::One),
         types: select::types(&object.spec, &name, &args.reading.types)?,
-        default_type: Some(ProgType::XDP),
+        default_type: select::default_type(&args.reading.types)?,
+        try_types: true,
         license: args.reading.license.clone(),
         mixed_tables: MixedTables::Copy,
         ..Options::default()
@@ -140,7 +140,7 @@ fn map_row(map: &MapReport<'_>) -> MapRow {
     }
 }
 
-fn program_row(object: &LinkedObject, program: &ProgramReport<'_>, args: &Verify) -> ProgramRow {
+fn program_row(object: &LinkedObject, program: &ProgramReport, args: &Verify) -> ProgramRow {
     let ProgramReport { id, load, result, took } = program;
     let linked = object.program(*id);
     let (name, section) = words(object, *id);

@@ -98,6 +98,20 @@ pub enum LoadError {
         /// What it stopped at, if that is an instruction that needs what the kernel does not have.
         poisoned: Option<Box<Poisoned>>,
     },
+    /// Nobody says the program's type, and the kernel takes it as none.
+    #[error(
+        "program {program:?}: section {section:?} does not say its type, and the kernel takes it as none of {tried} that were tried, the most likely first: give it with --type {program}=TYPE; {why}"
+    )]
+    NoTypeFits {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: String,
+        /// How many types were tried.
+        tried: usize,
+        /// Why the kernel refused it as the most likely type.
+        why: Box<LoadError>,
+    },
     /// The kernel did not take an entry of a jump table or of a map of maps.
     #[error("map {map:?}, key {key}: BPF_MAP_UPDATE_ELEM with {value:?} failed: {errno}")]
     Slot {
@@ -284,6 +298,7 @@ impl LoadError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
+            Self::NoTypeFits { why, .. } => why.blame(),
             Self::Plan(PlanError::Unsupported { .. }) => Blame::OldKernel,
             Self::TestRun { errno: Errno::ENOTSUPP, .. } => Blame::OldKernel,
             Self::Plan(_)
@@ -319,16 +334,19 @@ impl LoadError {
 
     /// What the verifier wrote, if it was it that refused.
     pub fn log(&self) -> Option<&Log> {
-        if let Self::ProgLoad { log, .. } = self {
-            Some(log).filter(|log| !log.text.is_empty())
-        } else {
-            None
+        if let Self::NoTypeFits { why, .. } = self {
+            return why.log();
         }
+        let Self::ProgLoad { log, .. } = self else {
+            return None;
+        };
+        Some(log).filter(|log| !log.text.is_empty())
     }
 
     /// The errno, if a call failed.
     pub fn errno(&self) -> Option<Errno> {
         match self {
+            Self::NoTypeFits { why, .. } => why.errno(),
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
             | Self::ModuleBtf { errno, .. }

@@ -49,6 +49,8 @@ pub struct Given {
 /// How much of the verifier's log is wanted when it refuses a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LogPolicy {
+    /// Nothing.
+    None,
     /// One more try with a buffer of 64 KiB, which holds the log's end (its beginning before Linux 6.4).
     #[default]
     End,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::sys::{Errno, Log};
+use crate::uapi::ProgType;
 
 /// Something that the kernel refused and that the load did without.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +23,15 @@ pub enum Note {
         /// Why.
         errno: Errno,
     },
+    /// Nobody said the program's type, or the kernel did not take what its section's name begins with.
+    TypeFound {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: String,
+        /// As what the kernel took it.
+        ty: ProgType,
+    },
 }
 
 impl fmt::Display for Note {
@@ -31,6 +41,10 @@ impl fmt::Display for Note {
                 write!(f, "loaded without types and source lines: BPF_BTF_LOAD failed: {errno}")?;
                 log.summary().map_or(Ok(()), |line| write!(f, ": {line}"))
             }
+            Self::TypeFound { program, section, ty } => write!(
+                f,
+                "program {program:?}: section {section:?} does not say its type; found by trying: {ty} (--type {program}=TYPE says another)"
+            ),
             Self::MapTypes { map, errno } => {
                 write!(f, "map {map:?} was created without types: BPF_MAP_CREATE with them failed: {errno}")
             }

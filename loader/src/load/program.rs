@@ -14,7 +14,39 @@ use crate::sys::{Errno, Kernel, LogRequest, Named, ProgLoad, ProgTypes, Reply};
 const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
 
 impl<K: Kernel> Session<'_, '_, K> {
-    pub(super) fn load_program(&self, load: &LoadProgram) -> Result<OwnedFd, LoadError> {
+    /// Loads a program, as one type after another until the kernel takes it. Returns as what it was taken.
+    pub(super) fn load_program(&self, load: &LoadProgram) -> Result<(LoadProgram, OwnedFd), LoadError> {
+        if load.others.is_empty() {
+            return Ok((load.clone(), self.load_as(load, self.log)?));
+        }
+        let others = load.others.iter().map(|other| load.loaded_as(other));
+        for attempt in std::iter::once(LoadProgram { others: Vec::new(), ..load.clone() }).chain(others) {
+            match self.load_as(&attempt, LogPolicy::None) {
+                Ok(fd) => return Ok((attempt, fd)),
+                Err(LoadError::ProgLoad { .. }) => {}
+                // No call was made; another type would not change that.
+                Err(error) => return Err(error),
+            }
+        }
+        // Why not, is told of the most likely type.
+        match self.load_as(load, self.log) {
+            Ok(fd) => Ok((load.clone(), fd)),
+            Err(error) if load.said => Err(error),
+            Err(error) => Err(self.no_type(load, error)),
+        }
+    }
+
+    fn no_type(&self, load: &LoadProgram, why: LoadError) -> LoadError {
+        let program = self.spec().program(load.program);
+        LoadError::NoTypeFits {
+            program: program.map(|program| program.name.clone()).unwrap_or_default(),
+            section: program.map(|program| program.section.clone()).unwrap_or_default(),
+            tried: load.others.len().saturating_add(1),
+            why: Box::new(why),
+        }
+    }
+
+    fn load_as(&self, load: &LoadProgram, log_policy: LogPolicy) -> Result<OwnedFd, LoadError> {
         let (Some(linked), Some(program)) =
             (self.plan.object.program(load.program), self.spec().program(load.program))
         else {
@@ -48,7 +80,11 @@ impl<K: Kernel> Session<'_, '_, K> {
             Ok(fd) => return Ok(fd),
             Err(errno) => errno,
         };
-        let sizes = if self.log == LogPolicy::Whole { LOG_SIZES.len() } else { 1 };
+        let sizes = match log_policy {
+            LogPolicy::None => 0,
+            LogPolicy::End => 1,
+            LogPolicy::Whole => LOG_SIZES.len(),
+        };
         for size in LOG_SIZES.iter().take(sizes) {
             let reply = self
                 .kernel

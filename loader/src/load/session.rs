@@ -88,8 +88,9 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 self.modules.insert(*module, fd);
             }
             Step::LoadProgram(load) => {
-                let fd = self.load_program(load)?;
-                self.programs.insert(load.program, (load.clone(), fd));
+                let (taken, fd) = self.load_program(load)?;
+                self.notes.extend(self.type_found(load, &taken));
+                self.programs.insert(load.program, (taken, fd));
             }
             Step::FillSlot(fill) if self.holds_its_own(fill) => {}
             Step::FillSlot(fill) => {
@@ -148,6 +149,19 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     pub(super) fn program(&self, id: ProgId) -> Option<Named<'_>> {
         let (_, fd) = self.programs.get(&id)?;
         Some(Named { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
+    }
+
+    /// As what a program was loaded, if it was.
+    pub(super) fn loaded_as(&self, id: ProgId) -> Option<&LoadProgram> {
+        self.programs.get(&id).map(|(load, _)| load)
+    }
+
+    /// What is to be said about a program's type, if nobody says it or if it is another.
+    fn type_found(&self, load: &LoadProgram, taken: &LoadProgram) -> Option<Note> {
+        let as_said = load.said && (load.ty, load.attach) == (taken.ty, taken.attach);
+        let program = self.spec().program(load.program).filter(|_| !as_said)?;
+        let (program, section) = (program.name.clone(), program.section.clone());
+        Some(Note::TypeFound { program, section, ty: taken.ty })
     }
 
     fn load_btf(&mut self, data: &[u8]) {
@@ -274,8 +288,17 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         Ok(Hook { id: at.id, of })
     }
 
+    /// The table that a slot is of: the program's copy, if it uses one.
+    fn table_of(&self, fill: &FillSlot) -> MapSlot {
+        let copy = match fill.value {
+            SlotValue::Program(id) => self.loaded_as(id).and_then(|load| load.copies.get(&fill.map)),
+            SlotValue::Map(_) => None,
+        };
+        copy.map_or(MapSlot::Map(fill.map), |copy| MapSlot::Copy(fill.map, *copy))
+    }
+
     fn fill_slot(&self, fill: &FillSlot) -> Result<FilledSlot, LoadError> {
-        let map = self.made(MapSlot::Map(fill.map), "a slot")?;
+        let map = self.made(self.table_of(fill), "a slot")?;
         let (content, value) = match fill.value {
             SlotValue::Map(id) => {
                 let inner = self.made(MapSlot::Map(id), "a slot")?;

@@ -54,6 +54,8 @@ pub struct Options {
     pub types: BTreeMap<ProgId, ProgType>,
     /// Type of the other programs whose section does not say.
     pub default_type: Option<ProgType>,
+    /// Whether programs whose type nobody says are tried as one type after another.
+    pub try_types: bool,
     /// License of the programs, whatever the object says.
     pub license: Option<String>,
     /// Entries to put into jump tables besides those that the object gives.
@@ -119,7 +121,8 @@ pub enum Step {
     Freeze(MapId),
     /// Opens the types of a module that programs refer to, by its position in [`crate::target::Answers::modules`].
     ModuleBtf(usize),
-    /// `BPF_PROG_LOAD`. If the kernel refuses, it is asked again for the verifier's log.
+    /// `BPF_PROG_LOAD`. If the kernel refuses, the program is tried as what else it may be; if it is none of that, the kernel
+    /// is asked again for the verifier's log.
     LoadProgram(LoadProgram),
     /// `BPF_MAP_UPDATE_ELEM` of a map of programs or maps.
     FillSlot(FillSlot),
@@ -246,6 +249,32 @@ pub struct LoadProgram {
     pub with_info: bool,
     /// Jump tables of which it uses a copy.
     pub copies: BTreeMap<MapId, u32>,
+    /// Whether somebody says its type; if not, it is the most likely one.
+    pub said: bool,
+    /// What else to try it as, in this order, if the kernel refuses it.
+    pub others: Vec<LoadAs>,
+}
+
+/// Another type for a program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoadAs {
+    /// The type.
+    pub ty: ProgType,
+    /// The expected attach type; 0 if none.
+    pub attach: AttachType,
+    /// Flags.
+    pub flags: ProgFlags,
+    /// Jump tables of which the program uses a copy then.
+    pub copies: BTreeMap<MapId, u32>,
+}
+
+impl LoadProgram {
+    /// The same program as another type.
+    #[must_use]
+    pub fn loaded_as(&self, other: &LoadAs) -> Self {
+        let LoadAs { ty, attach, flags, copies } = other.clone();
+        Self { ty, attach, flags, copies, others: Vec::new(), ..self.clone() }
+    }
 }
 
 /// An entry of a map of programs or of maps.
