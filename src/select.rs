@@ -45,6 +45,22 @@ pub(crate) fn map(spec: &ObjectSpec, object: &str, given: &str) -> Result<MapId,
     })
 }
 
+/// `--map NAME=ENTRIES`, all of them.
+pub(crate) fn size_maps(spec: &mut ObjectSpec, object: &str, given: &[String]) -> Result<(), Failure> {
+    for text in given {
+        let wrong =
+            |why: &str| Failure::Option { option: "--map", given: text.clone(), why: why.to_string() };
+        let (name, entries) = text.rsplit_once('=').ok_or_else(|| wrong("it is not NAME=ENTRIES"))?;
+        let number = "its ENTRIES is not a number from 0 to 4294967295";
+        let entries = entries.parse().map_err(|_not_a_number| wrong(number))?;
+        let id = map(spec, object, name)?;
+        if let Some(map) = spec.maps.get_mut(id.index()) {
+            map.max_entries = entries;
+        }
+    }
+    Ok(())
+}
+
 fn list(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
     if items.is_empty() { "none".to_string() } else { items.join(", ") }

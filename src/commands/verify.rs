@@ -100,6 +100,7 @@ fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Fa
         types: select::types(&object.spec, &name, &args.reading.types)?,
         default_type: select::default_type(&args.reading.types)?,
         try_types: true,
+        size_maps: true,
         license: args.reading.license.clone(),
         mixed_tables: MixedTables::Copy,
         ..Options::default()

@@ -2,7 +2,8 @@
 
 use super::Poisoned;
 use super::hints::{
-    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, why_no_entry, why_not_run,
+    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, size_hint, why_no_entry,
+    why_not_run,
 };
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
@@ -29,7 +30,7 @@ pub enum LoadError {
         why: BtfError,
     },
     /// The kernel made no map.
-    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}", hint(*.errno, *.since))]
+    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}{}", hint(*.errno, *.since), size_hint(*.errno, *.max_entries))]
     MapCreate {
         /// The map.
         map: String,

@@ -46,6 +46,16 @@ pub(super) fn hint(errno: Errno, since: Option<&str>) -> String {
     }
 }
 
+/// Sizes that loaders set before they load stand as 0 in the object.
+pub(super) fn size_hint(errno: Errno, max_entries: u32) -> &'static str {
+    let open = errno == Errno::EINVAL && max_entries == 0;
+    if open {
+        "; its definition leaves the number of entries open: give it with --map NAME=ENTRIES"
+    } else {
+        ""
+    }
+}
+
 pub(super) fn module_hint(errno: Errno) -> &'static str {
     if errno == Errno::EPERM { "; looking for it needs CAP_SYS_ADMIN" } else { "" }
 }

@@ -23,6 +23,13 @@ pub enum Note {
         /// Why.
         errno: Errno,
     },
+    /// The map's definition leaves the number of entries open.
+    SizeGiven {
+        /// The map.
+        map: String,
+        /// What it got.
+        max_entries: u32,
+    },
     /// Nobody said the program's type, or the kernel did not take what its section's name begins with.
     TypeFound {
         /// The program.
@@ -41,6 +48,10 @@ impl fmt::Display for Note {
                 write!(f, "loaded without types and source lines: BPF_BTF_LOAD failed: {errno}")?;
                 log.summary().map_or(Ok(()), |line| write!(f, ": {line}"))
             }
+            Self::SizeGiven { map, max_entries } => write!(
+                f,
+                "map {map:?}: its definition leaves the number of entries open; created with {max_entries} (--map {map}=ENTRIES says another)"
+            ),
             Self::TypeFound { program, section, ty } => write!(
                 f,
                 "program {program:?}: section {section:?} does not say its type; found by trying: {ty} (--type {program}=TYPE says another)"

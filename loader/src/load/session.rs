@@ -14,11 +14,11 @@ use crate::plan::{
     CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, Pin, PinTarget, PinnedMap, SlotSource, SlotValue,
     Step,
 };
-use crate::spec::{MapId, ObjectSpec, ProgId};
+use crate::spec::{MapId, MapSpec, ObjectSpec, ProgId};
 use crate::sys::{
     BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named,
 };
-use crate::uapi::UpdateFlags;
+use crate::uapi::{MapType, UpdateFlags};
 
 /// Size of the log buffer that is tried first, in **bytes**.
 pub(super) const FIRST_LOG: u32 = 64 << 10;
@@ -74,7 +74,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             Step::LoadBtf(data) => self.load_btf(data),
             Step::CreateMap(create) => {
                 let (fd, note) = self.create_map(create)?;
-                self.notes.extend(note);
+                self.notes.extend(note.into_iter().chain(self.size_given(create)));
                 self.maps.insert(create.slot, (&create.name, fd));
             }
             Step::SetData(map) => self.set_data(*map)?,
@@ -149,6 +149,17 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     pub(super) fn program(&self, id: ProgId) -> Option<Named<'_>> {
         let (_, fd) = self.programs.get(&id)?;
         Some(Named { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
+    }
+
+    /// What is to be said about a map whose definition leaves the number of entries open.
+    fn size_given(&self, create: &CreateMap) -> Option<Note> {
+        let MapSlot::Map(id) = create.slot else {
+            return None;
+        };
+        // Everybody gives a perf_event_array one entry a CPU.
+        let open = |map: &&MapSpec| map.max_entries == 0 && map.ty != MapType::PERF_EVENT_ARRAY;
+        self.spec().map(id).filter(open).filter(|_| create.max_entries != 0)?;
+        Some(Note::SizeGiven { map: create.name.clone(), max_entries: create.max_entries })
     }
 
     /// As what a program was loaded, if it was.

@@ -104,6 +104,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
         report.map(create, Err(error.clone().into()));
     }
     report.maps.sort_by_key(|map| map.id);
+    report.slots.extend(plan.refused_slots.iter().map(|error| error.clone().into()));
     report
 }
 

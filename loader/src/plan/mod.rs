@@ -8,6 +8,7 @@ mod error;
 mod map;
 mod pins;
 mod program;
+mod size;
 mod slots;
 mod types;
 
@@ -39,6 +40,8 @@ pub struct LoadPlan<'o> {
     pub steps: Vec<Step>,
     /// Programs that no call can load, and why.
     pub refused: Vec<(ProgId, PlanError)>,
+    /// Slots that the object asks for and that cannot be filled, and why.
+    pub refused_slots: Vec<PlanError>,
     /// Maps that no call can create, and why. Programs that refer to them are among the steps all the same.
     pub refused_maps: Vec<(CreateMap, PlanError)>,
 }
@@ -60,6 +63,9 @@ pub struct Options {
     pub license: Option<String>,
     /// Entries to put into jump tables besides those that the object gives.
     pub slots: Vec<FillSlot>,
+    /// Whether maps whose definition leaves the number of entries open get one, as the loader would give that they were
+    /// written for. Good for checking programs.
+    pub size_maps: bool,
     /// What to do with a jump table that programs of different kinds use.
     pub mixed_tables: MixedTables,
     /// Maps that are there already and are not created.
@@ -335,7 +341,7 @@ pub fn plan<'o>(
 ) -> Result<LoadPlan<'o>, PlanError> {
     program::check_endian(object)?;
     let (mut programs, refused) = program::programs(object, machine, options);
-    let mut fills = slots::fills(object, options, &programs, &refused)?;
+    let (mut fills, refused_slots) = slots::fills(object, machine, options, &programs, &refused)?;
     let copies = slots::separate_kinds(object, options, &mut programs, &fills)?;
 
     let mut steps = Vec::new();
@@ -356,14 +362,14 @@ pub fn plan<'o>(
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));
     let license = options.license.as_ref().unwrap_or(&object.spec.license).clone();
-    Ok(LoadPlan { object, kernel: machine.kernel, license, steps, refused, refused_maps })
+    Ok(LoadPlan { object, kernel: machine.kernel, license, steps, refused, refused_slots, refused_maps })
 }
 
 impl LoadPlan<'_> {
-    /// Why the plan does not load the whole object, if it does not: the first reason, maps before programs.
+    /// Why the plan does not load the whole object, if it does not: the first reason, maps before programs before slots.
     pub fn refusal(&self) -> Option<&PlanError> {
         let maps = self.refused_maps.iter().map(|(_, error)| error);
-        maps.chain(self.refused.iter().map(|(_, error)| error)).next()
+        maps.chain(self.refused.iter().map(|(_, error)| error)).chain(&self.refused_slots).next()
     }
 
     /// Programs that the plan loads, in definition order.
