@@ -169,7 +169,7 @@ fn create(
         kernel_name: if features.contains(Features::NAMES) { kernel_name(&spec.name) } else { String::new() },
         ty: spec.ty,
         key_size: size::key(spec),
-        value_size: size::value(spec),
+        value_size: size::value(spec, options),
         max_entries: size::max_entries(spec, machine, options),
         flags,
         numa_node: spec.numa_node,

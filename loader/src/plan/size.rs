@@ -33,6 +33,10 @@ const OPEN: &[MapType] = &[
 const OF_DESCRIPTORS: &[MapType] =
     &[MapType::PERF_EVENT_ARRAY, MapType::PROG_ARRAY, MapType::CGROUP_ARRAY, MapType::ARRAY_OF_MAPS];
 
+/// **Bytes** of the deepest stack that the kernel records unless it is told otherwise: 127 addresses.
+/// Source: `PERF_MAX_STACK_DEPTH`.
+const STACK: u32 = 127 * 8;
+
 /// **Bytes** of a descriptor, and of an index.
 const WORD: u32 = 4;
 
@@ -42,9 +46,13 @@ pub(super) fn key(spec: &MapSpec) -> u32 {
 }
 
 /// **Bytes** of a value.
-pub(super) fn value(spec: &MapSpec) -> u32 {
+pub(super) fn value(spec: &MapSpec, options: &Options) -> u32 {
     let word = OF_DESCRIPTORS.contains(&spec.ty) || spec.ty == MapType::HASH_OF_MAPS;
-    if spec.value_size == 0 && word { WORD } else { spec.value_size }
+    match (spec.ty, spec.value_size) {
+        (_, 0) if word => WORD,
+        (MapType::STACK_TRACE, 0) if options.size_maps => STACK,
+        (_, size) => size,
+    }
 }
 
 /// Most entries.
@@ -107,8 +115,13 @@ mod tests {
 
     #[test]
     fn tables_of_descriptors_have_words() {
-        assert_eq!((key(&spec(MapType::PERF_EVENT_ARRAY, 1)), value(&spec(MapType::PROG_ARRAY, 1))), (4, 4));
-        assert_eq!((key(&spec(MapType::HASH, 1)), value(&spec(MapType::HASH, 1))), (0, 0));
-        assert_eq!((key(&spec(MapType::HASH_OF_MAPS, 1)), value(&spec(MapType::HASH_OF_MAPS, 1))), (0, 4));
+        let sizes = |ty| (key(&spec(ty, 1)), value(&spec(ty, 1), &Options::default()));
+        assert_eq!(sizes(MapType::PERF_EVENT_ARRAY), (4, 4));
+        assert_eq!(sizes(MapType::PROG_ARRAY), (4, 4));
+        assert_eq!(sizes(MapType::HASH), (0, 0));
+        assert_eq!(sizes(MapType::HASH_OF_MAPS), (0, 4));
+        assert_eq!(sizes(MapType::STACK_TRACE), (0, 0), "nobody asked for a guess");
+        let options = Options { size_maps: true, ..Options::default() };
+        assert_eq!(value(&spec(MapType::STACK_TRACE, 1), &options), STACK);
     }
 }
