@@ -182,7 +182,7 @@ fn map_refs(object: &LinkedObject, linked: &LinkedProgram) -> Vec<(u32, String)>
 
 fn show(out: &mut impl Write, row: &ObjectRow) -> io::Result<()> {
     let ObjectRow { object, ok, error, maps, programs, notes } = row;
-    if let Some(error) = error {
+    if let Some(error) = error.as_ref().filter(|_| maps.is_empty() && programs.is_empty()) {
         return writeln!(out, "{object}: {error}");
     }
     let loaded = |oks: usize, all: usize, what: &str| format!("{oks} of {all} {what}");
@@ -191,7 +191,7 @@ fn show(out: &mut impl Write, row: &ObjectRow) -> io::Result<()> {
         loaded(programs.iter().filter(|program| program.ok).count(), programs.len(), "programs");
     writeln!(out, "{object}: {}, {maps_ok}, {programs_ok}", if *ok { "ok" } else { "failed" })?;
     let errors = maps.iter().filter_map(|map| map.error.as_ref());
-    let errors = errors.chain(programs.iter().filter_map(|program| program.error.as_ref()));
+    let errors = errors.chain(programs.iter().filter_map(|program| program.error.as_ref())).chain(error);
     for error in errors {
         writeln!(out, "  {error}")?;
     }

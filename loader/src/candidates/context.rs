@@ -1,14 +1,14 @@
-//! What a program reads of its context, as far as straight code shows it, and which types have such a context.
+//! What a program reads and writes of its context, as far as straight code shows it, and which types have such a context.
 //!
 //! Source: `*_is_valid_access` of `net/core/filter.c` and `kernel/trace/bpf_trace.c`, Linux 6.18; registers of x86-64.
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeSet;
 
 use crate::insn::{Insn, LD_IMM64};
 use crate::link::LinkedProgram;
 use crate::uapi::ProgType;
 
-/// A read of the context.
+/// A read or write of the context.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Access {
     /// Where, in **bytes**.
@@ -19,6 +19,8 @@ pub(super) struct Access {
 
 const CLASS: u8 = 0x07;
 const LDX: u8 = 1;
+const ST: u8 = 2;
+const STX: u8 = 3;
 const MODE: u8 = 0xe0;
 const MEM: u8 = 0x60;
 const SIZE: u8 = 0x18;
@@ -26,22 +28,25 @@ const MOV64_REG: u8 = 0xbf;
 /// Classes of instructions that write their destination: loads and arithmetic.
 const WRITES: &[u8] = &[0, LDX, 4, 7];
 
-/// The reads of the entry function, each once.
+/// The reads and writes of the entry function, each once.
 ///
 /// Jumps are not followed: a register that holds the context does so on all ways that matter in what compilers write.
-pub(super) fn accesses(program: &LinkedProgram) -> Vec<Access> {
+pub(super) fn accesses(program: &LinkedProgram) -> BTreeSet<Access> {
     let len = program.layout.first().map_or(program.insns.len(), |span| crate::bytes::to_usize(span.len));
     // Register 1 holds the context when a program starts. A bit a register.
     let mut holders: u16 = 1 << 1;
-    let mut found = Vec::new();
+    let mut found = BTreeSet::new();
     for insn in program.insns.iter().take(len) {
-        if insn.code & CLASS == LDX && insn.code & MODE == MEM && holders & bit(insn.src) != 0 {
-            found.push(Access { offset: insn.off, size: size(insn.code) });
+        let base = match insn.code & CLASS {
+            LDX => Some(insn.src),
+            ST | STX => Some(insn.dst),
+            _ => None,
+        };
+        if insn.code & MODE == MEM && base.is_some_and(|base| holders & bit(base) != 0) {
+            found.insert(Access { offset: insn.off, size: size(insn.code) });
         }
         holders = after(holders, insn);
     }
-    found.sort();
-    found.dedup();
     found
 }
 
@@ -133,13 +138,16 @@ mod tests {
     fn the_context_is_followed_through_registers_until_they_are_written() {
         const LDX_W: u8 = 0x61;
         const LDX_DW: u8 = 0x79;
+        const STX_W: u8 = 0x63;
         let insns = vec![
             insn(MOV64_REG, 6, 1, 0),
+            insn(MOV64_REG, 7, 1, 0),
             insn(crate::insn::CALL, 0, 0, 0),
             insn(LDX_W, 1, 1, 40),
             insn(LDX_W, 2, 6, 76),
             insn(LDX_DW, 6, 6, 152),
             insn(LDX_W, 2, 6, 8),
+            insn(STX_W, 7, 2, 8),
         ];
         let program = LinkedProgram {
             id: ProgId(0),
@@ -151,8 +159,8 @@ mod tests {
             line_info: vec![],
             patches: vec![],
         };
-        let expected = [Access { offset: 76, size: 4 }, Access { offset: 152, size: 8 }];
-        assert_eq!(accesses(&program), expected);
+        let expected = [(8, 4), (76, 4), (152, 8)].map(|(offset, size)| Access { offset, size });
+        assert_eq!(accesses(&program), expected.into());
     }
 
     #[test]

@@ -116,9 +116,10 @@ pub fn candidates(
 /// What an object shows about the type of one of its programs.
 struct Clues {
     helpers: BTreeSet<i32>,
-    accesses: Vec<Access>,
+    accesses: BTreeSet<Access>,
     by_section: Vec<names::Hint>,
     by_name: Vec<names::Hint>,
+    by_mates: Vec<names::Hint>,
     on_table: BTreeSet<ProgType>,
     neighbours: BTreeSet<ProgType>,
 }
@@ -134,11 +135,13 @@ impl Clues {
         let shares = |id: &ProgId| !tables.is_disjoint(&tables_of(object, *id));
         let ids = || (0..object.spec.programs.len()).map(ProgId::new);
         let mates: Vec<ProgId> = if tables.is_empty() { Vec::new() } else { ids().filter(shares).collect() };
-        // The kernel takes only programs of one type into a table: what one of them calls, all may call.
-        let code = mates.iter().filter_map(|id| object.program(*id)).chain([linked]);
+        // The kernel takes only programs of one type into a table: what one of them may do, all may.
+        let code = || mates.iter().filter_map(|id| object.program(*id)).chain([linked]);
+        let sections = mates.iter().filter_map(|id| object.spec.program(*id)).map(|mate| &mate.section);
         Self {
-            helpers: code.flat_map(helpers::called).collect(),
-            accesses: context::accesses(linked),
+            helpers: code().flat_map(helpers::called).collect(),
+            accesses: code().flat_map(context::accesses).collect(),
+            by_mates: sections.flat_map(|section| names::hints(section)).collect(),
             by_section: names::hints(&program.section),
             by_name: names::hints(&program.name),
             on_table: mates.iter().filter_map(|id| known(*id)).collect(),
@@ -162,6 +165,7 @@ impl Clues {
             times(accesses, weight::ACCESS),
             times(not_hinted(&self.by_section), weight::SECTION),
             times(not_hinted(&self.by_name), weight::NAME),
+            times(not_hinted(&self.by_mates), weight::NAME),
             times(not_among(&self.on_table), weight::SAME_TABLE),
             times(not_among(&self.neighbours), weight::NEIGHBOUR),
         ]
@@ -188,7 +192,8 @@ mod tests {
     fn first(helpers: &[i32], section: &str, accesses: Vec<Access>, neighbours: &[ProgType]) -> Candidate {
         let clues = Clues {
             helpers: helpers.iter().copied().collect(),
-            accesses,
+            accesses: accesses.into_iter().collect(),
+            by_mates: Vec::new(),
             by_section: names::hints(section),
             by_name: Vec::new(),
             on_table: BTreeSet::new(),

@@ -112,7 +112,7 @@ pub enum LinkCause {
         symbol: String,
     },
     /// It calls or loads a plain symbol that the object does not define: neither the kernel's nor its configuration's.
-    #[error("it {} {symbol:?}, which the object declares and does not define: {}", if *.call { "calls" } else { "refers to" }, what_to_do(symbol))]
+    #[error("it {} {symbol:?}, which the object declares and does not define: join the file that defines it with --link FILE, or declare it __ksym if it is the kernel's", if *.call { "calls" } else { "refers to" })]
     Undefined {
         /// The symbol.
         symbol: String,
@@ -155,19 +155,6 @@ pub enum LinkCause {
     /// The program and its subprograms are longer than positions can count.
     #[error("the program has more than 2^31 instructions with its subprograms")]
     TooLong,
-}
-
-/// Functions that compilers call where the source does not.
-const COMPILERS: &[&str] = &["memcpy", "memset", "memmove", "memcmp", "bcmp", "strlen", "abort"];
-
-/// What to do about a symbol that nobody defines.
-fn what_to_do(symbol: &str) -> &'static str {
-    // Arithmetic of 128 bits and of floating point: `__multi3`, `__udivti3`, `__adddf3`.
-    let arithmetic = symbol.starts_with("__") && symbol.ends_with(|c: char| c.is_ascii_digit());
-    if arithmetic || COMPILERS.contains(&symbol) {
-        return "the compiler calls it where the source copies, compares or computes more than fits into instructions; make that smaller, or define it";
-    }
-    "join the file that defines it with --link FILE, or declare it __ksym if it is the kernel's"
 }
 
 /// Links every program of an object that asks no kernel anything; those that do are errors.

@@ -1,10 +1,10 @@
 //! What can go wrong below the line, with all that is known about it.
 
-use super::Poisoned;
 use super::hints::{
     are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, size_hint, why_no_entry,
     why_not_run,
 };
+use super::{Lack, Poisoned};
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
 use crate::plan::PlanError;
@@ -80,7 +80,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), *.errno, *.since), license_hint(log, *.unlicensed))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), *.lack, *.errno, *.since), license_hint(log, *.unlicensed))]
     ProgLoad {
         /// The program.
         program: String,
@@ -96,6 +96,8 @@ pub enum LoadError {
         errno: Errno,
         /// What the verifier wrote.
         log: Log,
+        /// What the kernel lacks, if it refused without a word and that could be found out.
+        lack: Option<Lack>,
         /// What it stopped at, if that is an instruction that needs what the kernel does not have.
         poisoned: Option<Box<Poisoned>>,
     },
@@ -323,6 +325,8 @@ impl LoadError {
             | Self::PinOpen { errno, .. }
             | Self::PinDir { errno, .. }
             | Self::Info { errno, .. } => of_errno(*errno),
+            Self::ProgLoad { lack: Some(Lack::Type(_) | Lack::Attach(..)), .. } => Blame::OldKernel,
+            Self::ProgLoad { lack: Some(Lack::Forbidden(..)), .. } => Blame::Kernel,
             // With a log it is the verifier that forbids something, not the caller who may not ask.
             Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),
             Self::ProgLoad { .. }
@@ -412,6 +416,7 @@ mod tests {
             unlicensed: false,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },
+            lack: None,
             poisoned: None,
         };
         assert_eq!(error("").blame(), Blame::Privilege);

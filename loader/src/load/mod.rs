@@ -6,6 +6,7 @@
 mod entries;
 mod error;
 mod hints;
+mod lack;
 mod loaded;
 mod note;
 mod pins;
@@ -25,6 +26,7 @@ use crate::sys::{Kernel, limits};
 
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
+pub use lack::Lack;
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use note::Note;
 pub use poisoned::Poisoned;

@@ -107,6 +107,7 @@ impl<K: Kernel> Session<'_, '_, K> {
             since: self.too_new(load.ty.since()),
             unlicensed: self.plan.license.is_empty(),
             errno,
+            lack: self.lack(load, errno, &log),
             poisoned: poisoned::find(self.spec(), linked, &log.text).map(Box::new),
             log,
         })
