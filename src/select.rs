@@ -95,7 +95,8 @@ fn named_type(text: &str, ty: &str) -> Result<ProgType, Failure> {
     let by_section = || section::classify(ty, SectionDialect::Libbpf).ty;
     ProgType::from_name(ty).or_else(by_section).ok_or_else(|| {
         let known: Vec<_> = ProgType::names().skip(1).collect();
-        let why = format!("there is no program type {ty:?}; there are {}", known.join(", "));
+        let alone = if text.contains('=') { "" } else { "it is not PROG=TYPE, and " };
+        let why = format!("{alone}there is no program type {ty:?}; there are {}", known.join(", "));
         Failure::Option { option: "--type", given: text.to_string(), why }
     })
 }
