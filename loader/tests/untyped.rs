@@ -10,7 +10,9 @@ use common::{linked, plan};
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::LinkedObject;
 use rxdp_loader::load::{Ask, Given, LoadError, Note, verify};
-use rxdp_loader::plan::{LoadPlan, MixedTables, Options, PlanError, Select, SlotSource, Step};
+use rxdp_loader::plan::{
+    FillSlot, LoadPlan, MixedTables, Options, PlanError, Select, SlotSource, SlotValue, Step,
+};
 use rxdp_loader::spec::ProgId;
 use rxdp_loader::sys::Linux;
 use rxdp_loader::uapi::ProgType;
@@ -141,6 +143,25 @@ fn the_kernel_finds_the_types() {
         let slots: Vec<String> = report.slots.iter().map(ToString::to_string).collect();
         assert_eq!(slots.len(), 1, "slot 8 is filled in the table of its kind: {slots:?}");
     }
+}
+
+#[test]
+fn a_slot_is_filled_in_the_copy_that_its_program_uses() {
+    if kernel_or_skip("a_slot_is_filled_in_the_copy_that_its_program_uses").is_none() {
+        return;
+    }
+    let object = common::linked_here("wild/untyped.o");
+    let (first, second) = (named(&object, "in_slot"), named(&object, "from_container"));
+    let map = object.spec.map_numbered(0xab).unwrap();
+    let slot = FillSlot { map, key: 2, value: SlotValue::Program(second), from: SlotSource::Given };
+    let types = BTreeMap::from([(first, ProgType::SCHED_ACT), (second, ProgType::SCHED_CLS)]);
+    let options = Options { types, slots: vec![slot], ..to_verify() };
+    let plan = planned(&object, &options);
+    let load = plan.programs().find(|load| load.program == second).unwrap();
+    assert!(load.copies.contains_key(&map), "the table itself is the other program's");
+    let report = verify(&plan, &Linux, Given::default(), Ask::Nothing);
+    let slots: Vec<String> = report.slots.iter().map(ToString::to_string).collect();
+    assert!(matches!(slots.as_slice(), [only] if only.contains("key 99")), "{slots:?}");
 }
 
 #[test]
