@@ -6,7 +6,8 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{linked, plan};
+use common::{bytes_of, linked, plan, read};
+use rxdp_loader::elf;
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::LinkedObject;
 use rxdp_loader::load::{Ask, Given, LoadError, Note, verify};
@@ -14,7 +15,7 @@ use rxdp_loader::plan::{
     FillSlot, LoadPlan, MixedTables, Options, PlanError, Select, SlotSource, SlotValue, Step,
 };
 use rxdp_loader::spec::ProgId;
-use rxdp_loader::sys::Linux;
+use rxdp_loader::sys::{DryRun, Linux};
 use rxdp_loader::uapi::ProgType;
 use rxdp_sandbox::testing::kernel_or_skip;
 
@@ -169,6 +170,26 @@ fn a_function_without_a_section_of_its_own_is_what_it_shows() {
     let object = linked("wild/only_text.o");
     let types: Vec<_> = planned(&object, &to_verify()).programs().map(|load| (load.ty, load.said)).collect();
     assert_eq!(types, [(ProgType::SCHED_CLS, false)]);
+}
+
+#[test]
+fn types_that_nobody_understands_are_done_without_where_nothing_needs_them() {
+    let damaged = |name: &str| {
+        let mut bytes = bytes_of(name);
+        let types = elf::parse(&bytes).unwrap().section_named(".BTF").unwrap().data.to_vec();
+        let at = bytes.windows(types.len()).position(|window| window == types).unwrap();
+        bytes[at] ^= 0xff;
+        read(name, &bytes)
+    };
+    let spec = damaged("map_defs-28.o").unwrap();
+    assert_eq!(spec.btf, None);
+    let object = rxdp_loader::link::link(spec);
+    let plan = planned(&object, &to_verify());
+    let report = verify(&plan, &DryRun::new(), Given::default(), Ask::Nothing);
+    let notes: Vec<String> = report.notes.iter().map(ToString::to_string).collect();
+    assert!(notes[0].starts_with("loaded without types and source lines: malformed .BTF"), "{notes:?}");
+    assert!(report.first_error().is_none(), "{:?}", report.first_error());
+    assert!(damaged("calls.o").is_ok() && damaged("inner_maps.o").is_err(), "maps that types define");
 }
 
 #[test]

@@ -114,9 +114,6 @@ const SHAPES: &[(char, ProgType)] = &[('=', ProgType::KPROBE), (':', ProgType::T
 
 /// What a name hints at: the first of its words that means something, and two words read as one (`lwt_in`).
 pub(super) fn hints(name: &str) -> Vec<Hint> {
-    if let Some((_, ty)) = SHAPES.iter().find(|(mark, _)| name.contains(*mark)) {
-        return Vec::from([Hint { ty: *ty, attach: ANY }]);
-    }
     let lower = name.to_ascii_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
@@ -124,7 +121,12 @@ pub(super) fn hints(name: &str) -> Vec<Hint> {
     let singles = words.iter().map(|word| String::from(*word));
     // Two words say more than one of them: `cgroup_skb` is no `skb`.
     let found = joined.chain(singles).find_map(|word| by_word(&word));
-    found.into_iter().collect()
+    found.or_else(|| by_shape(name)).into_iter().collect()
+}
+
+fn by_shape(name: &str) -> Option<Hint> {
+    let (_, ty) = SHAPES.iter().find(|(mark, _)| name.contains(*mark))?;
+    Some(Hint { ty: *ty, attach: ANY })
 }
 
 fn by_word(word: &str) -> Option<Hint> {
@@ -150,6 +152,8 @@ mod tests {
             ("tcp_stats", None),
             ("lock_page=__lock_page page->flags", Some(ProgType::KPROBE)),
             ("raw_syscalls:sys_enter", Some(ProgType::TRACEPOINT)),
+            ("sched:sched_switch", Some(ProgType::TRACEPOINT)),
+            ("s_kprobe:do_nanosleep_1", Some(ProgType::KPROBE)),
             ("post_bind4/x", Some(ProgType::CGROUP_SOCK)),
             ("sk_msg", Some(ProgType::SK_MSG)),
             ("streamverdict/x", Some(ProgType::SK_SKB)),

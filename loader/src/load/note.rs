@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::spec::SpecError;
 use crate::sys::{Errno, Log};
 use crate::uapi::ProgType;
 
@@ -15,6 +16,11 @@ pub enum Note {
         errno: Errno,
         /// What the kernel wrote about it.
         log: Log,
+    },
+    /// The object's types, which nobody could understand.
+    Types {
+        /// Why.
+        why: SpecError,
     },
     /// The types of a map's keys and values. The map was created without them.
     MapTypes {
@@ -48,6 +54,7 @@ impl fmt::Display for Note {
                 write!(f, "loaded without types and source lines: BPF_BTF_LOAD failed: {errno}")?;
                 log.summary().map_or(Ok(()), |line| write!(f, ": {line}"))
             }
+            Self::Types { why } => write!(f, "loaded without types and source lines: {why}"),
             Self::SizeGiven { map, max_entries } => write!(
                 f,
                 "map {map:?}: its definition leaves the number of entries open; created with {max_entries} (--map {map}=ENTRIES says another)"

@@ -63,7 +63,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             programs: BTreeMap::new(),
             slots: Vec::new(),
             pins: Pins::new(kernel),
-            notes: Vec::new(),
+            notes: spec.btf_defect.iter().map(|why| Note::Types { why: (**why).clone() }).collect(),
             shared: BTreeMap::new(),
         }
     }

@@ -25,7 +25,26 @@ const TEXT: &str = ".text";
 /// # Errors
 /// [`SpecError`]: the first thing that cannot be understood, and where it stands.
 pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<ObjectSpec, SpecError> {
-    collect_with(elf, types(elf)?, name, dialects)
+    match types(elf) {
+        Ok(types) => collect_with(elf, types, name, dialects),
+        Err(why) if needs_types(elf) => Err(why),
+        Err(why) => {
+            let spec = collect_with(elf, Types::default(), name, dialects)?;
+            Ok(ObjectSpec { btf_defect: Some(Box::new(why)), ..spec })
+        }
+    }
+}
+
+/// Sections whose meaning stands in types only.
+const TYPED: &[&str] = &[btf_map::SECTION, ".struct_ops", data::ARENA];
+
+/// Whether an object is nothing without its types: definitions by types, or something of the kernel's that they name.
+fn needs_types(elf: &ElfObject<'_>) -> bool {
+    let typed = |name: &str| TYPED.iter().any(|beginning| name.starts_with(beginning));
+    let by_name = elf.sections.iter().any(|section| section.size > 0 && typed(section.name));
+    let undefined =
+        |symbol: &elf::Symbol<'_>| symbol.place == elf::Place::Undefined && !symbol.name.is_empty();
+    by_name || elf.symbols.iter().any(undefined)
 }
 
 /// The same, with types that need not be those of the file's own section: [`crate::join`] makes such.
@@ -72,6 +91,7 @@ pub fn collect_with(
         programs,
         externs,
         btf,
+        btf_defect: None,
     })
 }
 
