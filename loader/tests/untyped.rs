@@ -193,6 +193,18 @@ fn types_that_nobody_understands_are_done_without_where_nothing_needs_them() {
 }
 
 #[test]
+fn code_that_belongs_to_no_function_is_in_no_ones_way() {
+    let object = linked("wild/overridden.o");
+    let entry = object.programs[0].as_ref().unwrap();
+    assert_eq!((object.spec.functions.len(), entry.map_refs.len()), (2, 1));
+    let mut calls = entry.insns.iter().filter(|insn| insn.is_call() && insn.src == 1);
+    assert!(calls.next().is_some(), "it calls what stands behind the leftovers");
+    if kernel_or_skip("code_that_belongs_to_no_function_is_in_no_ones_way").is_some() {
+        common::load("wild/overridden.o", &Linux).unwrap();
+    }
+}
+
+#[test]
 fn a_symbol_that_nobody_defines_is_named_with_its_place() {
     let object = linked("wild/undefined.o");
     let plan = plan(&object).unwrap();

@@ -119,6 +119,7 @@ const OBJECTS: &[Object] = &[
 
     // Objects in dialects of loaders that knew what stands nowhere in them.
     object("tests/fixtures/wild/only_text.o", "tests/fixtures/wild/only_text.c", Ship, &[]),
+    object("tests/fixtures/wild/overridden.o", "tests/fixtures/wild/overridden.c", Ship, &[]),
     object("tests/fixtures/wild/undefined.o", "tests/fixtures/wild/undefined.c", Ship, &[]),
     object("tests/fixtures/wild/untyped.o", "tests/fixtures/wild/untyped.c", Ship, &[]),
     object("tests/fixtures/wild/untyped-clang14.o", "tests/fixtures/wild/untyped.c", Clang(14), &[]),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::btf::{Btf, BtfExt};
 use crate::bytes::{Reader, until_nul};
-use crate::elf::{self, ElfObject, SectionIdx};
+use crate::elf::{self, ElfObject};
 use crate::insn::InsnIdx;
 use crate::uapi::MapType;
 
@@ -211,12 +211,15 @@ fn slot(
     Ok(Slot { key, target: target.ok_or("it is neither a map nor a function")? })
 }
 
+/// All functions. Code that belongs to none is left alone, as is what it refers to: where files were joined, the weak
+/// function that another one took the place of has no symbol any more, and nobody calls it.
 fn functions(
     elf: &ElfObject<'_>,
     dir: &Directory,
     places: &[Place],
     ext: &BtfExt,
 ) -> Result<Vec<Function>, SpecError> {
+    stray_relocations(elf)?;
     let mut functions = Vec::with_capacity(places.len());
     for place in places {
         let Some(section) = elf.section(place.section) else {
@@ -242,7 +245,6 @@ fn functions(
             relocs,
         });
     }
-    unclaimed_relocations(elf, places)?;
     Ok(functions)
 }
 
@@ -260,27 +262,19 @@ fn inside<'e, T>(
     rest.iter().take(to)
 }
 
-/// A relocation of a code section that lies in no function would be lost in silence.
-fn unclaimed_relocations(elf: &ElfObject<'_>, places: &[Place]) -> Result<(), SpecError> {
-    let mut by_section: BTreeMap<SectionIdx, Vec<&Place>> = BTreeMap::new();
-    for place in places {
-        by_section.entry(place.section).or_default().push(place);
-    }
+/// A relocation behind the end of its section would be lost in silence.
+fn stray_relocations(elf: &ElfObject<'_>) -> Result<(), SpecError> {
     for section in elf.sections.iter().filter(|s| holds_code(s)) {
-        let functions = by_section.get(&section.idx).map(Vec::as_slice).unwrap_or_default();
-        for raw in &section.relocs {
-            let before = functions.partition_point(|f| u64::from(f.start) <= raw.offset);
-            let function = before.checked_sub(1).and_then(|at| functions.get(at));
-            if !function.is_some_and(|f| f.contains(raw.offset)) {
-                return Err(SpecError::Relocation {
-                    section: section.name.to_string(),
-                    function: None,
-                    offset: raw.offset,
-                    symbol: elf.symbol(raw.symbol).map(|s| s.name.to_string()).unwrap_or_default(),
-                    why: "no function stands there".to_string(),
-                });
-            }
-        }
+        let Some(raw) = section.relocs.iter().find(|raw| raw.offset >= section.size) else {
+            continue;
+        };
+        return Err(SpecError::Relocation {
+            section: section.name.to_string(),
+            function: None,
+            offset: raw.offset,
+            symbol: elf.symbol(raw.symbol).map(|s| s.name.to_string()).unwrap_or_default(),
+            why: "it lies behind the end of the section".to_string(),
+        });
     }
     Ok(())
 }
