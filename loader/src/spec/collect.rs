@@ -38,13 +38,15 @@ pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<Ob
 /// Sections whose meaning stands in types only.
 const TYPED: &[&str] = &[btf_map::SECTION, ".struct_ops", data::ARENA];
 
-/// Whether an object is nothing without its types: definitions by types, or something of the kernel's that they name.
+/// Whether an object is nothing without its types: definitions by types, something of the kernel's that they name, or code
+/// that is fitted to the kernel's types.
 fn needs_types(elf: &ElfObject<'_>) -> bool {
     let typed = |name: &str| TYPED.iter().any(|beginning| name.starts_with(beginning));
     let by_name = elf.sections.iter().any(|section| section.size > 0 && typed(section.name));
     let undefined =
         |symbol: &elf::Symbol<'_>| symbol.place == elf::Place::Undefined && !symbol.name.is_empty();
-    by_name || elf.symbols.iter().any(undefined)
+    let asks = elf.section_named(".BTF.ext").is_some_and(|ext| BtfExt::may_ask(&ext.data, elf.endian));
+    by_name || asks || elf.symbols.iter().any(undefined)
 }
 
 /// The same, with types that need not be those of the file's own section: [`crate::join`] makes such.
