@@ -54,14 +54,14 @@ fn section_docs() -> String {
          rule 5 gives a type that the kernel does not take.\n\n\
          `--section-dialect` narrows this: `libbpf` stops after 3, `iproute2` takes only 4, `samples` takes only the\n\
          beginnings that the kernel's `bpf_load.c` knew.\n\n\
-         # Maps\n\n\
+         ## Maps\n\n\
          A definition of numbers is read by its size: 36 bytes are iproute2's, 280 gobpf's, others those of the kernel's samples.\n\
          Where words behind the known ones are not zero, as in Android's, only type, sizes, entries and flags are read.\n\n\
          Maps of descriptors (jump tables, arrays of perf events, cgroups or maps) have keys and values of 4 bytes where a\n\
          definition leaves them out. `--map NAME=ENTRIES` gives a number of entries. Where a definition leaves it open, because the\n\
          loader of its time set it, `verify` takes what such loaders do, and says so: one entry a CPU for arrays and cpumaps,\n\
          64 pages for ring buffers, 1024 for others; and stacks of 127 addresses.\n\n\
-         # The table\n\n\
+         ## The table\n\n\
          It is printed from the code.\n\n\
          | section | program type | attach type | |\n|---|---|---|---|\n",
     );

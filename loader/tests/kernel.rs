@@ -285,7 +285,7 @@ fn the_verifiers_refusal_carries_the_source_line() {
         let LoadError::ProgLoad { program, section, errno, log, .. } = &error else {
             panic!("{error}");
         };
-        assert_eq!((program.as_str(), section.as_str(), *errno), ("xdp_unchecked", "xdp", Errno::EACCES));
+        assert_eq!((program.as_str(), &**section, *errno), ("xdp_unchecked", "xdp", Errno::EACCES));
         assert!(log.text.contains("return packet[13] == 0 ? XDP_DROP : XDP_PASS;"), "{}", log.text);
         assert!(!log.truncated);
         assert_eq!(error.log(), Some(log));

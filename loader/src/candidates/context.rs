@@ -80,7 +80,7 @@ impl Access {
     /// Whether a type's context has something of this size there.
     pub(super) fn fits(self, ty: ProgType) -> bool {
         let Self { offset, size } = self;
-        let aligned = offset >= 0 && offset % i16::from(size) == 0;
+        let aligned = offset >= 0 && offset.checked_rem(i16::from(size)) == Some(0);
         let below = |end: i16| aligned && offset.saturating_add(i16::from(size)) <= end;
         let words = |end: i16| size == 4 && below(end);
         match ty {

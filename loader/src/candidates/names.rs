@@ -117,7 +117,7 @@ pub(super) fn hints(name: &str) -> Vec<Hint> {
     let lower = name.to_ascii_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
-    let joined = words.windows(2).map(|pair| pair.concat());
+    let joined = words.windows(2).map(<[&str]>::concat);
     let singles = words.iter().map(|word| String::from(*word));
     // Two words say more than one of them: `cgroup_skb` is no `skb`.
     let found = joined.chain(singles).find_map(|word| by_word(&word));

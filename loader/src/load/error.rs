@@ -80,12 +80,12 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), *.lack, *.errno, *.since), license_hint(log, *.unlicensed))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), lack.as_deref(), *.errno, *.since), license_hint(log, *.unlicensed))]
     ProgLoad {
         /// The program.
         program: String,
         /// Its section.
-        section: String,
+        section: Box<str>,
         /// Its type.
         ty: ProgType,
         /// The Linux version that brought the type, if this kernel is older.
@@ -97,7 +97,7 @@ pub enum LoadError {
         /// What the verifier wrote.
         log: Log,
         /// What the kernel lacks, if it refused without a word and that could be found out.
-        lack: Option<Lack>,
+        lack: Option<Box<Lack>>,
         /// What it stopped at, if that is an instruction that needs what the kernel does not have.
         poisoned: Option<Box<Poisoned>>,
     },
@@ -113,7 +113,7 @@ pub enum LoadError {
         /// How many types were tried.
         tried: usize,
         /// Why the kernel refused it as the most likely type.
-        why: Box<LoadError>,
+        why: Box<Self>,
     },
     /// The kernel did not take an entry of a jump table or of a map of maps.
     #[error("map {map:?}, key {key}: BPF_MAP_UPDATE_ELEM with {value:?} failed: {errno}")]
@@ -325,8 +325,10 @@ impl LoadError {
             | Self::PinOpen { errno, .. }
             | Self::PinDir { errno, .. }
             | Self::Info { errno, .. } => of_errno(*errno),
-            Self::ProgLoad { lack: Some(Lack::Type(_) | Lack::Attach(..)), .. } => Blame::OldKernel,
-            Self::ProgLoad { lack: Some(Lack::Forbidden(..)), .. } => Blame::Kernel,
+            Self::ProgLoad { lack: Some(lack), .. } => match **lack {
+                Lack::Type(_) | Lack::Attach(..) => Blame::OldKernel,
+                Lack::Forbidden(..) => Blame::Kernel,
+            },
             // With a log it is the verifier that forbids something, not the caller who may not ask.
             Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),
             Self::ProgLoad { .. }

@@ -76,7 +76,7 @@ pub(super) fn are_there(paths: &[String]) -> String {
 pub(super) fn reason(
     log: &Log,
     poisoned: Option<&Poisoned>,
-    lack: Option<Lack>,
+    lack: Option<&Lack>,
     errno: Errno,
     since: Option<&str>,
 ) -> String {

@@ -102,12 +102,12 @@ impl<K: Kernel> Session<'_, '_, K> {
         }
         Err(LoadError::ProgLoad {
             program: program.name.clone(),
-            section: program.section.clone(),
+            section: program.section.as_str().into(),
             ty: load.ty,
             since: self.too_new(load.ty.since()),
             unlicensed: self.plan.license.is_empty(),
             errno,
-            lack: self.lack(load, errno, &log),
+            lack: self.lack(load, errno, &log).map(Box::new),
             poisoned: poisoned::find(self.spec(), linked, &log.text).map(Box::new),
             log,
         })
