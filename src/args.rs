@@ -1,5 +1,6 @@
 //! The command line: what can be said, and nothing about what it does.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -150,6 +151,9 @@ pub(crate) struct Reading {
     /// The license of its programs, whatever the object says, such as GPL
     #[arg(long, value_name = "TEXT")]
     pub(crate) license: Option<String>,
+    /// Have at most N programs verified at once [default: one a processor]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// What section names mean
     #[arg(long, value_enum, default_value_t)]
     pub(crate) section_dialect: SectionDialectArg,

@@ -2,6 +2,7 @@
 //!
 //! Knows no interface and prints nothing: `attach` and `demo` stand on it.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use rxdp_loader::elf;
@@ -29,6 +30,8 @@ pub(crate) struct Wishes {
     /// The user gave slots: fill no others.
     pub(crate) slots_given: bool,
     pub(crate) purpose: Purpose,
+    /// Most programs to verify at once.
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 /// What the entry program is wanted for.
@@ -73,7 +76,7 @@ pub(crate) fn read(paths: &[&Path], reading: &Reading, machine: &Machine) -> Res
         let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
         files.push((name, bytes));
     }
-    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
     let name = paths.first().map(|path| rxdp_loader::object_name(path)).unwrap_or_default();
     let spec = match files.as_slice() {
         [(_, bytes)] => rxdp_loader::read(&name, bytes, dialects).map_err(LoaderError::from),
@@ -118,7 +121,14 @@ pub(crate) fn wishes(object: &LinkedObject, name: &str, args: &Choices) -> Resul
         ..Options::default()
     };
     let slots_given = !args.tail_call.is_empty();
-    Ok(Wishes { entry, options, no_infer: args.no_infer, slots_given, ..Wishes::default() })
+    Ok(Wishes {
+        entry,
+        options,
+        no_infer: args.no_infer,
+        slots_given,
+        jobs: args.reading.jobs,
+        ..Wishes::default()
+    })
 }
 
 impl Wishes {
@@ -145,7 +155,7 @@ pub(crate) fn load<K: Kernel>(
     machine: &Machine,
     wishes: Wishes,
 ) -> Result<Loaded, Failure> {
-    let Wishes { entry, mut options, no_infer, slots_given, purpose } = wishes;
+    let Wishes { entry, mut options, no_infer, slots_given, purpose, jobs } = wishes;
     let planned =
         |options: &Options| plan::plan(&object, machine, options).map_err(|error| load_failure(name, error));
     let mut plan = planned(&options)?;
@@ -170,7 +180,7 @@ pub(crate) fn load<K: Kernel>(
             Conclusion::Open(open) => return Err(Failure::OpenTailCalls(choices(&object.spec, name, &open))),
         }
     }
-    let given = Given { log: LogPolicy::Whole, ..Given::default() };
+    let given = Given { log: LogPolicy::Whole, jobs, ..Given::default() };
     let loaded = load::execute(&plan, kernel, given).map_err(|error| Failure::object(name, error))?;
     Ok(Loaded { spec: object.spec, object: loaded, entry, inference })
 }

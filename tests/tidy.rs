@@ -50,7 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &["join", "load", "spec", "sys", "uapi"]),
     ("object", &["btf", "bytes", "error", "plan", "spec", "uapi"]),
     ("loader", &["error", "features", "link", "load", "object", "plan", "spec", "sys", "uapi"]),
-    ("file", &["error"]),
+    ("file", &["elf", "error", "sys"]),
     ("bpf_load", &["error", "link", "load", "plan", "spec", "sys", "uapi"]),
 ];
 
@@ -60,6 +60,7 @@ const BELOW_THE_LINE: &[&str] = &["sys", "load", "error", "object", "loader", "f
 /// The files where `unsafe` may stand.
 const MAY_BE_UNSAFE: &[&str] = &[
     "loader/src/sys/attr.rs",
+    "loader/src/sys/files.rs",
     "loader/src/sys/limits.rs",
     "loader/src/sys/linux.rs",
     "loader/src/sys/mmap.rs",

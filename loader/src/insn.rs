@@ -87,6 +87,16 @@ pub const LD_IMM64: u8 = 0x18;
 pub const CALL: u8 = 0x85;
 /// `BPF_JMP | BPF_EXIT`.
 pub const EXIT: u8 = 0x95;
+/// `BPF_JMP32 | BPF_JA`: an unconditional jump of up to 32 bits. Since: Linux 6.6.
+const GOTOL: u8 = 0x06;
+/// `BPF_JMP | BPF_CALL | BPF_X`: a call of the function in a register.
+const CALLX: u8 = 0x8d;
+/// The bits of an operation that are its class.
+const CLASS: u8 = 0x07;
+/// `BPF_JMP`: jumps that compare 64 bits.
+const JMP: u8 = 0x05;
+/// `BPF_JMP32`: jumps that compare 32 bits.
+const JMP32: u8 = 0x06;
 
 impl Insn {
     /// Bytes of one slot.
@@ -138,6 +148,17 @@ impl Insn {
         self.code == CALL
     }
 
+    /// Whether this jumps to an earlier instruction: the end of a loop.
+    pub const fn jumps_back(self) -> bool {
+        let jump = matches!(self.code & CLASS, JMP | JMP32);
+        match self.code {
+            CALL | EXIT | CALLX => false,
+            // `gotol`: the only jump whose distance stands in the immediate.
+            GOTOL => self.imm < 0,
+            _ => jump && self.off < 0,
+        }
+    }
+
     /// The same slot with another pseudo source and immediate.
     pub const fn with(self, src: u8, imm: i32) -> Self {
         Self { src, imm, ..self }
@@ -174,6 +195,15 @@ mod tests {
         assert_eq!(InsnIdx(4).call_distance(InsnIdx(0)), Some(-5));
         assert_eq!(InsnIdx(4).call_target(-5), Some(InsnIdx(0)));
         assert_eq!(InsnIdx(4).call_target(-6), None);
+    }
+
+    #[test]
+    fn loops_are_seen_by_their_jumps() {
+        let insn = |code, off, imm| Insn { code, off, imm, ..Insn::default() };
+        let jne = |off| insn(0x55, off, -1);
+        assert!(jne(-3).jumps_back() && !jne(3).jumps_back());
+        assert!(insn(GOTOL, 0, -9).jumps_back() && !insn(GOTOL, -9, 9).jumps_back());
+        assert!(!insn(CALL, 0, -1).jumps_back() && !insn(0x7b, -8, 0).jumps_back());
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub use crate::loader::Loader;
 #[cfg(feature = "kernel")]
 pub use crate::object::Object;
 #[cfg(feature = "kernel")]
-pub use file::{object_name, read_file};
+pub use file::{FileBytes, object_name, read_file};
 
 /// Reads what an object file defines: the first two stages in one call.
 ///

@@ -3,6 +3,7 @@
 //! A thin face on the pipeline, without steps of its own: externs, link, plan, execute. What the object is comes from
 //! [`Object`], what the kernel and the wishes are stands here.
 
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 
 use crate::error::Error;
@@ -21,6 +22,7 @@ pub struct Loader<K = Linux> {
     machine: Machine,
     default_type: Option<ProgType>,
     log: LogPolicy,
+    jobs: Option<NonZeroUsize>,
 }
 
 impl Loader {
@@ -40,7 +42,7 @@ impl<K: Kernel> Loader<K> {
     /// A loader for another kernel, such as a [`Recorder`](crate::sys::Recorder) around the running one, on a machine
     /// that can do what `machine` says.
     pub fn with_kernel(kernel: K, machine: Machine) -> Self {
-        Self { kernel, machine, default_type: None, log: LogPolicy::default() }
+        Self { kernel, machine, default_type: None, log: LogPolicy::default(), jobs: None }
     }
 
     /// Loads programs whose section does not say their type, such as `prog`, as this one. Without it they are an error.
@@ -54,6 +56,13 @@ impl<K: Kernel> Loader<K> {
     #[must_use]
     pub fn log(mut self, log: LogPolicy) -> Self {
         self.log = log;
+        self
+    }
+
+    /// Has at most so many programs verified at once; without it, as many as there are processors.
+    #[must_use]
+    pub fn jobs(mut self, jobs: NonZeroUsize) -> Self {
+        self.jobs = Some(jobs);
         self
     }
 
@@ -86,7 +95,7 @@ impl<K: Kernel> Loader<K> {
             ..Options::default()
         };
         let plan = plan::plan(&linked, &self.machine, &options).map_err(LoadError::from)?;
-        let given = Given { maps: reused, inner, log: self.log };
+        let given = Given { maps: reused, inner, log: self.log, jobs: self.jobs };
         Ok(load::execute(&plan, &self.kernel, given)?)
     }
 

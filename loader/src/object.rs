@@ -4,7 +4,6 @@
 //! it is linked; nothing is asked of the kernel here. [`Loader`](crate::Loader) takes it from there.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -45,10 +44,10 @@ impl Object {
     /// Reads an object file.
     ///
     /// # Errors
-    /// [`Error::Open`] if it cannot be read, [`Error::Spec`] if it cannot be understood.
+    /// [`Error::Open`] and [`Error::TooLarge`] if it cannot be read, [`Error::Spec`] if it cannot be understood.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|error| Error::open(path, &error))?;
+        let bytes = crate::read_file(path)?;
         Self::from_bytes(&crate::object_name(path), &bytes)
     }
 
@@ -77,7 +76,7 @@ impl Object {
     pub fn open_joined(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
         let read = |path: &Path| Ok((path.display().to_string(), crate::read_file(path)?));
         let files = paths.iter().map(|path| read(path.as_ref())).collect::<Result<Vec<_>, Error>>()?;
-        let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
         let name = paths.first().map(|path| crate::object_name(path.as_ref())).unwrap_or_default();
         Self::join(&name, &files)
     }

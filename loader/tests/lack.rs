@@ -29,7 +29,7 @@ fn refused(answers: &[&str]) -> LoadError {
     load::execute(&plan, &recorder, Given::default()).unwrap();
     let mut calls = recorder.transcript().calls;
     let at = calls.iter().position(|call| call.request.starts_with("PROG_LOAD ")).unwrap();
-    calls.truncate(at + 1);
+    calls.truncate(at.saturating_add(1));
     let program = calls.pop().unwrap().request;
     let version = program.split(' ').find(|word| word.starts_with("version=")).unwrap().to_string();
     let nothing = |attach: u32| {

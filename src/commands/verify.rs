@@ -110,7 +110,8 @@ fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Fa
     let log = if args.log { LogPolicy::Whole } else { LogPolicy::End };
     // Ids and tags are for scripts only.
     let ask = if args.json { Ask::Everything } else { Ask::Nothing };
-    let report = load::verify(&plan, &Linux, Given { log, ..Given::default() }, ask);
+    let given = Given { log, jobs: args.reading.jobs, ..Given::default() };
+    let report = load::verify(&plan, &Linux, given, ask);
     let exit = report.first_error().map(exit_of);
     Ok((row(name, &object, &report, args), exit))
 }

@@ -95,6 +95,8 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/ksyms.o", "tests/fixtures/ksyms.c", Ship, &[]),
     object("tests/fixtures/licensed.o", "tests/fixtures/licensed.c", Ship, &["-DSAYS=\"GPL\""]),
     object("tests/fixtures/licensed-nobody.o", "tests/fixtures/licensed.c", Ship, &[]),
+    object("tests/fixtures/loops.o", "tests/fixtures/loops.c", Ship, &[]),
+    object("tests/fixtures/loops-endless.o", "tests/fixtures/loops.c", Ship, &["-DENDLESS"]),
     object("tests/fixtures/map_defs-16.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=4"]),
     object("tests/fixtures/map_defs-20.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=5"]),
     object("tests/fixtures/map_defs-24.o", "tests/fixtures/map_defs.c", Ship, &["-DWORDS=6"]),

@@ -13,6 +13,7 @@ use super::BtfError;
 use super::graph::{TypeGraph, essential};
 use super::parse;
 use super::types::{Kind, KindSet, StrOff, Type, TypeId, string_at};
+use super::walk::{self, Places, Table};
 use crate::bytes::{Endian, Reader, before_nul, to_usize};
 
 /// Names to look for, without their flavours, and the kinds of types that go by them.
@@ -57,18 +58,13 @@ pub struct TargetBtf<'d> {
     endian: Endian,
     /// Number of its first type: 1, or the one behind the base's last.
     first: u32,
-    /// Number behind its last type.
-    end: u32,
-    /// Where every [`STRIDE`]th type stands in `types`, in **bytes**.
-    marks: Vec<u32>,
+    /// Where its types stand.
+    places: Places,
     /// Where strings stand that are wanted names with a flavour, and which names.
     flavoured: BTreeMap<StrOff, usize>,
     /// Types of these names without their flavours, in order.
     named: BTreeMap<Vec<u8>, Vec<TypeId>>,
 }
-
-/// Every so many types one position is kept; the others are found by walking from there.
-const STRIDE: u32 = 32;
 
 impl<'d> TargetBtf<'d> {
     /// Goes through BTF as the kernel shows it in `/sys/kernel/btf`, looking for types by name. `base` is the kernel's for
@@ -86,9 +82,8 @@ impl<'d> TargetBtf<'d> {
             types,
             strings,
             endian,
-            first: base.map_or(1, |base| base.end),
-            end: 0,
-            marks: Vec::new(),
+            first: base.map_or(1, |base| base.places.end()),
+            places: Places::default(),
             flavoured: flavoured(strings, string_base, &names),
             named: BTreeMap::new(),
         };
@@ -114,35 +109,27 @@ impl<'d> TargetBtf<'d> {
 
     /// Number behind its last type.
     pub fn end(&self) -> TypeId {
-        TypeId(self.end)
+        TypeId(self.places.end())
     }
 
-    /// Goes through the types: where each [`STRIDE`]th stands, and which have a wanted name.
+    /// Goes through the types: where they stand, and which have a wanted name.
     ///
     /// A kernel has some 130,000 of them: what happens here for each one is the price of asking anything.
     fn walk(&mut self, names: &[&[u8]], kinds: KindSet) -> Result<(), BtfError> {
         let likely = Filter::of(names.iter().map(|name| prefix(name)));
-        let (types, endian) = (self.types, self.endian);
-        let (mut at, mut id) = (0usize, self.first);
-        while at < types.len() {
-            if id.wrapping_sub(self.first) % STRIDE == 0 {
-                self.marks.push(u32::try_from(at).unwrap_or(u32::MAX));
+        let pick = |name| self.which(names, &likely, name);
+        let places = walk::walk(self.table(kinds), |name| !self.is_end_of_another(name), pick)?;
+        for (id, which) in places.picked() {
+            if let Some(name) = names.get(which) {
+                self.named.entry(name.to_vec()).or_default().push(id);
             }
-            let head = parse::head(types, at, endian);
-            let Some((head, len)) = head.and_then(|head| Some((head, head.len()?))) else {
-                return Err(parse::no_type(types, at, endian, id));
-            };
-            if head.is_one_of(kinds) {
-                let which = self.which(names, &likely, head.name);
-                if let Some(name) = which.and_then(|which| names.get(which)) {
-                    self.named.entry(name.to_vec()).or_default().push(TypeId(id));
-                }
-            }
-            at = at.saturating_add(len);
-            id = id.saturating_add(1);
         }
-        self.end = id;
+        self.places = places;
         Ok(())
+    }
+
+    fn table(&self, kinds: KindSet) -> Table<'d> {
+        Table { types: self.types, endian: self.endian, first: self.first, kinds }
     }
 
     /// Which of the names stands at this position, flavours aside.
@@ -185,11 +172,7 @@ impl<'d> TargetBtf<'d> {
     }
 
     fn read(&self, id: TypeId) -> Option<Type> {
-        let number = id.0.checked_sub(self.first)?;
-        let mut at = to_usize(*self.marks.get(to_usize(number / STRIDE))?);
-        for _ in 0..number % STRIDE {
-            at = at.checked_add(parse::head(self.types, at, self.endian)?.len()?)?;
-        }
+        let at = self.places.of(self.table(KindSet::empty()), id)?;
         let rest = self.types.get(at..).filter(|rest| !rest.is_empty())?;
         parse::one(&mut Reader::new(rest, self.endian), id.index()).ok()
     }

@@ -9,6 +9,7 @@ mod hints;
 mod lack;
 mod loaded;
 mod note;
+mod parallel;
 mod pins;
 mod poisoned;
 mod program;
@@ -18,11 +19,12 @@ mod types;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 
 use crate::plan::LoadPlan;
 use crate::spec::MapId;
-use crate::sys::{Kernel, limits};
+use crate::sys::{Kernel, files};
 
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
@@ -33,6 +35,7 @@ pub use poisoned::Poisoned;
 pub use types::{CodeTypes, link_for};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
+use parallel::OnFailure;
 use session::Session;
 
 /// What comes along with a plan.
@@ -46,6 +49,9 @@ pub struct Given {
     pub inner: BTreeMap<MapId, OwnedFd>,
     /// How much of the verifier's log is wanted.
     pub log: LogPolicy,
+    /// How many programs may be in the kernel's verifier at once; `None` for as many as there are processors. Threads are
+    /// started only where they pay.
+    pub jobs: Option<NonZeroUsize>,
 }
 
 /// How much of the verifier's log is wanted when it refuses a program.
@@ -69,7 +75,7 @@ pub fn execute<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Resu
         return Err(error.clone().into());
     }
     make_room(plan)?;
-    let mut session = Session::new(plan, kernel, given);
+    let mut session = Session::new(plan, kernel, given, OnFailure::Stop);
     for step in &plan.steps {
         session.step(step)?;
     }
@@ -82,6 +88,6 @@ const SPARE_FILES: usize = 16;
 /// Sees to it that all descriptors of a plan can be open at once.
 fn make_room(plan: &LoadPlan<'_>) -> Result<(), LoadError> {
     let more = plan.descriptors().saturating_add(SPARE_FILES);
-    let too_many = |limits::TooManyFiles { more, open, hard }| LoadError::TooManyFiles { more, open, hard };
-    limits::make_room_for_files(u64::try_from(more).unwrap_or(u64::MAX)).map_err(too_many)
+    let too_many = |files::TooManyFiles { more, open, hard }| LoadError::TooManyFiles { more, open, hard };
+    files::make_room_for_files(u64::try_from(more).unwrap_or(u64::MAX)).map_err(too_many)
 }

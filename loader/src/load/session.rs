@@ -1,8 +1,11 @@
 //! A load under way: one method a step, and what the steps have made so far.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
+use super::parallel::{self, Ahead, OnFailure};
 use super::pins::Pins;
 use super::slot::{self, Content};
 use super::{
@@ -16,7 +19,7 @@ use crate::plan::{
 };
 use crate::spec::{MapId, MapSpec, ObjectSpec, ProgId};
 use crate::sys::{
-    BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named,
+    BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named, files,
 };
 use crate::uapi::{MapType, UpdateFlags};
 
@@ -32,6 +35,8 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     pub(super) plan: &'p LoadPlan<'p>,
     pub(super) kernel: &'k K,
     pub(super) log: LogPolicy,
+    jobs: Option<NonZeroUsize>,
+    on_failure: OnFailure,
     btf: Option<OwnedFd>,
     /// Maps that were made, with their names in messages and recordings.
     maps: BTreeMap<MapSlot, (&'p str, OwnedFd)>,
@@ -39,6 +44,10 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     /// Types of modules that programs refer to, by position in the object's answers.
     modules: BTreeMap<usize, OwnedFd>,
     programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
+    /// Programs that several threads have loaded before their step; `None` before the first.
+    ahead: Option<Ahead>,
+    /// Time that the last program took, in whichever thread.
+    pub(super) took: Duration,
     slots: Vec<FilledSlot>,
     pins: Pins<'k, K>,
     /// What the kernel refused, and went without.
@@ -48,7 +57,7 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
 }
 
 impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
-    pub(super) fn new(plan: &'p LoadPlan<'p>, kernel: &'k K, given: Given) -> Self {
+    pub(super) fn new(plan: &'p LoadPlan<'p>, kernel: &'k K, given: Given, on_failure: OnFailure) -> Self {
         let spec = &plan.object.spec;
         let maps = given.maps.into_iter().map(|(id, fd)| (MapSlot::Map(id), (spec.map_name(id), fd)));
         let inner = given.inner.into_iter().map(|(id, fd)| (MapSlot::Template(id), (GIVEN_INNER, fd)));
@@ -56,11 +65,15 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             plan,
             kernel,
             log: given.log,
+            jobs: given.jobs,
+            on_failure,
             btf: None,
             maps: maps.chain(inner).collect(),
             memory: BTreeMap::new(),
             modules: BTreeMap::new(),
             programs: BTreeMap::new(),
+            ahead: None,
+            took: Duration::ZERO,
             slots: Vec::new(),
             pins: Pins::new(kernel),
             notes: spec.btf_defect.iter().map(|why| Note::Types { why: (**why).clone() }).collect(),
@@ -88,7 +101,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 self.modules.insert(*module, fd);
             }
             Step::LoadProgram(load) => {
-                let (taken, fd) = self.load_program(load)?;
+                let (taken, fd) = self.load_next(load)?;
                 self.notes.extend(self.type_found(load, &taken));
                 self.programs.insert(load.program, (taken, fd));
             }
@@ -130,8 +143,11 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         }
     }
 
-    /// What the kernel refused so far, and went without.
-    pub(super) fn into_notes(self) -> Vec<Note> {
+    /// Closes everything that was made. Returns what the kernel refused and went without.
+    pub(super) fn end(self) -> Vec<Note> {
+        let maps = self.maps.into_values().map(|(_, fd)| fd);
+        let programs = self.programs.into_values().map(|(_, fd)| fd);
+        files::close_all(maps.chain(programs).chain(self.modules.into_values()).chain(self.btf));
         self.notes
     }
 
@@ -173,6 +189,19 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         let program = self.spec().program(load.program).filter(|_| !as_said)?;
         let (program, section) = (program.name.clone(), program.section.clone());
         Some(Note::TypeFound { program, section, ty: taken.ty })
+    }
+
+    /// The next program: already loaded by a thread, or loaded now.
+    fn load_next(&mut self, load: &LoadProgram) -> Result<(LoadProgram, OwnedFd), LoadError> {
+        let mut ahead = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => parallel::load_ahead(self, self.jobs, self.on_failure),
+        };
+        let loaded = ahead.remove(&load.program);
+        self.ahead = Some(ahead);
+        let (result, took) = loaded.unwrap_or_else(|| parallel::timed(|| self.load_program(load)));
+        self.took = took;
+        result
     }
 
     fn load_btf(&mut self, data: &[u8]) {

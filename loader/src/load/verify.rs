@@ -1,7 +1,8 @@
 //! Tries every step of a plan and reports on each: what loads, and what does not and why.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::parallel::OnFailure;
 use super::session::Session;
 use super::{Given, LoadError, Note};
 use crate::plan::{CreateMap, LoadPlan, LoadProgram, MapSlot, Step};
@@ -57,12 +58,10 @@ pub enum Ask {
 
 /// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
 pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report<'p> {
-    let mut session = Session::new(plan, kernel, given);
+    let mut session = Session::new(plan, kernel, given, OnFailure::GoOn);
     let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new(), notes: Vec::new() };
     for step in &plan.steps {
-        let start = Instant::now();
         let result = session.step(step);
-        let took = start.elapsed();
         match step {
             Step::CreateMap(create) => {
                 let info = || info("map", session.map(create.slot), |map| kernel.map_info(map));
@@ -77,6 +76,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
                 let result = result.and_then(|()| ask.when_wanted(info));
                 let taken = session.loaded_as(load.program).cloned();
                 let load_or_none = taken.or_else(|| Some(load.clone()).filter(|load| load.said));
+                let took = session.took;
                 report.programs.push(ProgramReport { id: load.program, load: load_or_none, result, took });
             }
             Step::PinnedMap(pinned) => {
@@ -91,7 +91,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
             Step::LoadBtf(_) | Step::ModuleBtf(_) => {}
         }
     }
-    report.notes = session.into_notes();
+    report.notes = session.end();
     let refused = plan.refused.iter().map(|(id, error)| ProgramReport {
         id: *id,
         load: None,

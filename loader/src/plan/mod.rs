@@ -344,7 +344,9 @@ pub fn plan<'o>(
     let (mut fills, refused_slots) = slots::fills(object, machine, options, &programs, &refused)?;
     let copies = slots::separate_kinds(object, options, &mut programs, &fills)?;
 
-    let mut steps = Vec::new();
+    // Growing by and by would copy thousands of them again and again.
+    let mut steps =
+        Vec::with_capacity(object.spec.maps.len().saturating_mul(2).saturating_add(programs.len()));
     if let Some(btf) = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF)) {
         steps.push(Step::LoadBtf(match types::needed(object) {
             Some(needed) => btf.encode_where(|id| needed.get(id.index()).copied().unwrap_or(false)),

@@ -1,60 +1,17 @@
-//! Limits of this process that a load can run into: open files, and before Linux 5.11 locked memory.
-//!
-//! They belong to the process and not to the kernel that is asked, since doubles hand out real descriptors too. One of
-//! the files where `unsafe` lives. Nothing here knows what is loaded.
+//! The limit of this process that a load can run into before Linux 5.11: locked memory. One of the files where `unsafe`
+//! lives. Nothing here knows what is loaded.
 //!
 //! Source: getrlimit(2), setrlimit(2).
 #![expect(unsafe_code, reason = "system calls")]
 
-use std::fs;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 use super::{Errno, host};
 use crate::features::KernelVersion;
 
-/// Descriptors that are open in most processes at most: below this, nobody counts them.
-const USUALLY_OPEN: u64 = 512;
-
 /// From this version on, memory of maps and programs is charged to the cgroup and not to RLIMIT_MEMLOCK.
 const MEMORY_CGROUPS: KernelVersion = KernelVersion { major: 5, minor: 11, patch: 0 };
-
-/// Raises the soft limit of open files so that `more` descriptors can be opened.
-///
-/// It is never lowered again: other threads may be counting on it.
-///
-/// # Errors
-/// The hard limit and how many are open, if `more` do not fit below it. Then nothing was changed.
-pub fn make_room_for_files(more: u64) -> Result<(), TooManyFiles> {
-    // What cannot be found out is left to the calls that need descriptors.
-    let Ok(limit) = limit_of(libc::RLIMIT_NOFILE) else {
-        return Ok(());
-    };
-    if more.saturating_add(USUALLY_OPEN) <= limit.rlim_cur {
-        return Ok(());
-    }
-    let open = fs::read_dir("/proc/self/fd").map_or(USUALLY_OPEN, |fds| fds.count().try_into().unwrap_or(0));
-    let needed = open.saturating_add(more);
-    if needed <= limit.rlim_cur {
-        return Ok(());
-    }
-    let raised = libc::rlimit { rlim_cur: needed, ..limit };
-    if needed > limit.rlim_max || set_limit(libc::RLIMIT_NOFILE, &raised).is_err() {
-        return Err(TooManyFiles { more, open, hard: limit.rlim_max });
-    }
-    Ok(())
-}
-
-/// More descriptors are needed than this process may open.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TooManyFiles {
-    /// How many are needed.
-    pub more: u64,
-    /// How many are open.
-    pub open: u64,
-    /// RLIMIT_NOFILE's hard limit.
-    pub hard: u64,
-}
 
 /// Makes a call that creates a map or loads a program; where it fails for RLIMIT_MEMLOCK, lifts that limit once for the
 /// whole process and makes it again.
@@ -85,11 +42,11 @@ fn lift_memlock() -> Result<(), Errno> {
 }
 
 #[cfg(target_env = "gnu")]
-type Resource = libc::__rlimit_resource_t;
+pub(super) type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
-type Resource = libc::c_int;
+pub(super) type Resource = libc::c_int;
 
-fn limit_of(resource: Resource) -> Result<libc::rlimit, Errno> {
+pub(super) fn limit_of(resource: Resource) -> Result<libc::rlimit, Errno> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     // SAFETY: the call fills in the structure that it is given the address of.
     if unsafe { libc::getrlimit(resource, limit.as_mut_ptr()) } != 0 {
@@ -99,7 +56,7 @@ fn limit_of(resource: Resource) -> Result<libc::rlimit, Errno> {
     Ok(unsafe { limit.assume_init() })
 }
 
-fn set_limit(resource: Resource, limit: &libc::rlimit) -> Result<(), Errno> {
+pub(super) fn set_limit(resource: Resource, limit: &libc::rlimit) -> Result<(), Errno> {
     // SAFETY: the call reads the structure.
     if unsafe { libc::setrlimit(resource, limit) } == 0 { Ok(()) } else { Err(Errno::last()) }
 }
@@ -134,13 +91,5 @@ mod tests {
         assert_eq!(load((5, 11), true, Errno::EPERM), (Err(Errno::EPERM), vec![false]));
         assert_eq!(load((5, 10), true, Errno::EINVAL), (Err(Errno::EINVAL), vec![false]));
         assert_eq!(load((5, 10), false, Errno::EPERM), (Err(Errno::EPERM), vec![false]));
-    }
-
-    #[test]
-    fn more_files_than_the_hard_limit_are_an_error_that_names_it() {
-        let hard = limit_of(libc::RLIMIT_NOFILE).unwrap().rlim_max;
-        let error = make_room_for_files(hard).unwrap_err();
-        assert_eq!((error.more, error.hard), (hard, hard));
-        assert!(error.open > 0 && make_room_for_files(1).is_ok());
     }
 }

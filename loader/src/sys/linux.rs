@@ -26,6 +26,10 @@ pub struct Linux;
 const ATTEMPTS: usize = 5;
 
 impl Kernel for Linux {
+    fn at_once(&self) -> bool {
+        true
+    }
+
     fn btf_load(&self, request: &BtfLoad<'_>) -> Reply {
         let mut log = LogBuffer::new(request.log);
         let mut attr = attr::BtfLoad {

@@ -1,6 +1,7 @@
 //! Memory that is shared with a map, and files as memory. One of the files where `unsafe` lives.
 #![expect(unsafe_code, reason = "system calls and the memory they give")]
 
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 
@@ -54,6 +55,37 @@ impl Mapping {
         let len = bytes.len().min(self.len);
         // SAFETY: `len` bytes are inside of the mapping and of the slice, and the mapping is new memory.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr(), len) };
+    }
+}
+
+/// Zeroed memory of this process, which takes room only where it is written to. It is unmapped when the value is dropped.
+#[derive(Debug)]
+pub struct Zeroed(Mapping);
+
+impl Zeroed {
+    /// So many **bytes**, more than none.
+    ///
+    /// # Errors
+    /// The errno.
+    pub fn new(len: usize) -> Result<Self, Errno> {
+        Mapping::anonymous(len).map(Self)
+    }
+}
+
+impl Deref for Zeroed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: mapped for reading with this length as long as `self` lives; it is private, so that only who borrows
+        // `self` can change it.
+        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr(), self.0.len) }
+    }
+}
+
+impl DerefMut for Zeroed {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, mapped for writing too, and `self` is borrowed by nobody else.
+        unsafe { std::slice::from_raw_parts_mut(self.0.start.as_ptr(), self.0.len) }
     }
 }
 

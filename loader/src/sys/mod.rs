@@ -9,8 +9,9 @@
 mod attr;
 mod dry_run;
 mod errno;
+pub mod files;
 pub mod host;
-pub mod limits;
+mod limits;
 mod linux;
 mod mmap;
 mod mount;
@@ -29,13 +30,18 @@ use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlag
 pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
-pub use mmap::{FileMapping, Mapping};
+pub use mmap::{FileMapping, Mapping, Zeroed};
 pub use script::{Difference, Recorder, Replay};
 
 /// A kernel that can be asked.
 ///
 /// Methods take `&self`, so that several threads can ask at once. Every error is the errno of the call.
 pub trait Kernel: Sync {
+    /// Whether it is worth while to ask several things at once. Not where the order of the calls is to be told.
+    fn at_once(&self) -> bool {
+        false
+    }
+
     /// `BPF_BTF_LOAD`. Since: Linux 4.18.
     fn btf_load(&self, request: &BtfLoad<'_>) -> Reply;
 
