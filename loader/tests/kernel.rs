@@ -309,6 +309,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("hooks.o", "nowhere"),
     ("inner_maps-none.o", "count_inside"),
     ("licensed-nobody.o", "xdp_prints"),
+    ("loops-endless.o", "endless"),
     ("reached.o", "no_function"),
     ("reached.o", "no_member"),
     ("reached.o", "no_value"),

@@ -103,15 +103,13 @@ pub enum LoadError {
     },
     /// Nobody says the program's type, and the kernel takes it as none.
     #[error(
-        "program {program:?}: section {section:?} does not say its type, and the kernel takes it as none of {tried} that were tried, the most likely first: give it with --type {program}=TYPE; {why}"
+        "program {program:?}: section {section:?} does not say its type, and the kernel takes it as none of those that were tried: give it with --type {program}=TYPE; as the most likely one: {why}"
     )]
     NoTypeFits {
         /// The program.
         program: String,
         /// Its section.
         section: String,
-        /// How many types were tried.
-        tried: usize,
         /// Why the kernel refused it as the most likely type.
         why: Box<Self>,
     },

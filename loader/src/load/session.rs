@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::parallel::{self, Ahead, OnFailure};
 use super::pins::Pins;
+use super::program::Taken;
 use super::slot::{self, Content};
 use super::{
     FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin,
@@ -43,7 +44,7 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     memory: BTreeMap<MapId, Mapping>,
     /// Types of modules that programs refer to, by position in the object's answers.
     modules: BTreeMap<usize, OwnedFd>,
-    programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
+    programs: BTreeMap<ProgId, Taken>,
     /// Programs that several threads have loaded before their step; `None` before the first.
     ahead: Option<Ahead>,
     /// Time that the last program took, in whichever thread.
@@ -101,9 +102,9 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 self.modules.insert(*module, fd);
             }
             Step::LoadProgram(load) => {
-                let (taken, fd) = self.load_next(load)?;
-                self.notes.extend(self.type_found(load, &taken));
-                self.programs.insert(load.program, (taken, fd));
+                let taken = self.load_next(load)?;
+                self.notes.extend(self.type_found(load, &taken.load));
+                self.programs.insert(load.program, taken);
             }
             Step::FillSlot(fill) if self.holds_its_own(fill) => {}
             Step::FillSlot(fill) => {
@@ -129,7 +130,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             }
             MapSlot::Template(_) | MapSlot::Copy(..) => None,
         });
-        let programs = self.programs.into_iter().filter_map(|(id, (load, fd))| {
+        let programs = self.programs.into_iter().filter_map(|(id, Taken { load, fd, .. })| {
             let program = spec.program(id)?;
             let (name, section) = (program.name.clone(), program.section.clone());
             Some(LoadedProgram { id, name, section, ty: load.ty, attach: load.attach, fd })
@@ -146,7 +147,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     /// Closes everything that was made. Returns what the kernel refused and went without.
     pub(super) fn end(self) -> Vec<Note> {
         let maps = self.maps.into_values().map(|(_, fd)| fd);
-        let programs = self.programs.into_values().map(|(_, fd)| fd);
+        let programs =
+            self.programs.into_values().flat_map(|taken| taken.tables.into_values().chain([taken.fd]));
         files::close_all(maps.chain(programs).chain(self.modules.into_values()).chain(self.btf));
         self.notes
     }
@@ -163,7 +165,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
 
     /// The descriptor of a program that was loaded, with its name.
     pub(super) fn program(&self, id: ProgId) -> Option<Named<'_>> {
-        let (_, fd) = self.programs.get(&id)?;
+        let Taken { fd, .. } = self.programs.get(&id)?;
         Some(Named { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
     }
 
@@ -180,7 +182,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
 
     /// As what a program was loaded, if it was.
     pub(super) fn loaded_as(&self, id: ProgId) -> Option<&LoadProgram> {
-        self.programs.get(&id).map(|(load, _)| load)
+        self.programs.get(&id).map(|taken| &taken.load)
     }
 
     /// What is to be said about a program's type, if nobody says it or if it is another.
@@ -192,7 +194,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     }
 
     /// The next program: already loaded by a thread, or loaded now.
-    fn load_next(&mut self, load: &LoadProgram) -> Result<(LoadProgram, OwnedFd), LoadError> {
+    fn load_next(&mut self, load: &LoadProgram) -> Result<Taken, LoadError> {
         let mut ahead = match self.ahead.take() {
             Some(ahead) => ahead,
             None => parallel::load_ahead(self, self.jobs, self.on_failure),
@@ -225,7 +227,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         self.btf.as_ref().map(|fd| Named { name: &self.spec().name, fd: fd.as_fd() })
     }
 
-    fn create_map(&self, create: &CreateMap) -> Result<(OwnedFd, Option<Note>), LoadError> {
+    pub(super) fn create_map(&self, create: &CreateMap) -> Result<(OwnedFd, Option<Note>), LoadError> {
         let inner = match create.inner {
             Some(slot) => {
                 Some(self.map(slot).ok_or_else(|| self.missing(&format!("map {:?}", create.name), slot))?)
@@ -328,17 +330,22 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         Ok(Hook { id: at.id, of })
     }
 
-    /// The table that a slot is of: the program's copy, if it uses one.
-    fn table_of(&self, fill: &FillSlot) -> MapSlot {
-        let copy = match fill.value {
-            SlotValue::Program(id) => self.loaded_as(id).and_then(|load| load.copies.get(&fill.map)),
+    /// The table that a slot is of: the program's own, or a copy, if it uses one.
+    fn table_of(&self, fill: &FillSlot) -> Result<Named<'_>, LoadError> {
+        let taken = match fill.value {
+            SlotValue::Program(id) => self.programs.get(&id),
             SlotValue::Map(_) => None,
         };
-        copy.map_or(MapSlot::Map(fill.map), |copy| MapSlot::Copy(fill.map, *copy))
+        if let Some(own) = taken.and_then(|taken| taken.tables.get(&fill.map)) {
+            return Ok(Named { name: self.spec().map_name(fill.map), fd: own.as_fd() });
+        }
+        let copy = taken.and_then(|taken| taken.load.copies.get(&fill.map));
+        let slot = copy.map_or(MapSlot::Map(fill.map), |copy| MapSlot::Copy(fill.map, *copy));
+        self.made(slot, "a slot")
     }
 
     fn fill_slot(&self, fill: &FillSlot) -> Result<FilledSlot, LoadError> {
-        let map = self.made(self.table_of(fill), "a slot")?;
+        let map = self.table_of(fill)?;
         let (content, value) = match fill.value {
             SlotValue::Map(id) => {
                 let inner = self.made(MapSlot::Map(id), "a slot")?;
@@ -401,7 +408,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 Named { name: spec.map_name(id), fd: fd.as_fd() }
             }
             PinTarget::Program(id) => {
-                let (_, fd) = self.programs.get(&id).ok_or_else(|| missing("a program"))?;
+                let Taken { fd, .. } = self.programs.get(&id).ok_or_else(|| missing("a program"))?;
                 Named { name: spec.program(id).map_or("?", |program| &program.name), fd: fd.as_fd() }
             }
         };

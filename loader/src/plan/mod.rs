@@ -257,12 +257,13 @@ pub struct LoadProgram {
     pub copies: BTreeMap<MapId, u32>,
     /// Whether somebody says its type; if not, it is the most likely one.
     pub said: bool,
-    /// What else to try it as, in this order, if the kernel refuses it.
+    /// What else to try it as, in this order, if the kernel refuses it: with jump tables of its own, since those of the object
+    /// are for programs of the type that it was thought to be.
     pub others: Vec<LoadAs>,
 }
 
 /// Another type for a program.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LoadAs {
     /// The type.
     pub ty: ProgType,
@@ -270,16 +271,14 @@ pub struct LoadAs {
     pub attach: AttachType,
     /// Flags.
     pub flags: ProgFlags,
-    /// Jump tables of which the program uses a copy then.
-    pub copies: BTreeMap<MapId, u32>,
 }
 
 impl LoadProgram {
-    /// The same program as another type.
+    /// The same program as another type, with no more to try.
     #[must_use]
-    pub fn loaded_as(&self, other: &LoadAs) -> Self {
-        let LoadAs { ty, attach, flags, copies } = other.clone();
-        Self { ty, attach, flags, copies, others: Vec::new(), ..self.clone() }
+    pub fn loaded_as(&self, other: LoadAs) -> Self {
+        let LoadAs { ty, attach, flags } = other;
+        Self { ty, attach, flags, others: Vec::new(), ..self.clone() }
     }
 }
 
@@ -372,6 +371,16 @@ impl LoadPlan<'_> {
     pub fn refusal(&self) -> Option<&PlanError> {
         let maps = self.refused_maps.iter().map(|(_, error)| error);
         maps.chain(self.refused.iter().map(|(_, error)| error)).chain(&self.refused_slots).next()
+    }
+
+    /// Maps that the plan creates, or would if they were not pinned already.
+    pub fn maps(&self) -> impl Iterator<Item = &CreateMap> {
+        self.steps.iter().filter_map(|step| {
+            if let Step::PinnedMap(pinned) = step {
+                return pinned.create();
+            }
+            if let Step::CreateMap(create) = step { Some(create) } else { None }
+        })
     }
 
     /// Programs that the plan loads, in definition order.

@@ -76,7 +76,7 @@ fn one(
         None => others.remove(0),
     };
     others.retain(|other| (other.ty, other.attach) != (first.ty, first.attach));
-    let LoadAs { ty, attach, flags, copies } = first;
+    let LoadAs { ty, attach, flags } = first;
     Ok(LoadProgram {
         program: id,
         kernel_name: if features.contains(Features::NAMES) {
@@ -90,7 +90,7 @@ fn one(
         hook: hook.map(|hook| hook.at),
         kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
         with_info: features.contains(Features::FUNC_INFO),
-        copies,
+        copies: BTreeMap::new(),
         said,
         others,
     })
@@ -103,7 +103,7 @@ fn as_said(program: &ProgramSpec, ty: ProgType, member: Option<u32>, features: F
     flags.set(ProgFlags::SLEEPABLE, kind.flags.contains(SectionFlags::SLEEPABLE));
     flags.set(ProgFlags::XDP_HAS_FRAGS, kind.flags.contains(SectionFlags::XDP_FRAGS));
     let attach = member.map_or_else(|| attach_type(program, ty, features), AttachType);
-    LoadAs { ty, attach, flags, copies: BTreeMap::new() }
+    LoadAs { ty, attach, flags }
 }
 
 /// What to try a program as, besides what its section says: everything if it says nothing, or if only the beginning of its
@@ -131,7 +131,6 @@ fn others(
         ty,
         attach: if features.contains(Features::ATTACH_TYPE) { attach } else { AttachType(0) },
         flags,
-        copies: BTreeMap::new(),
     };
     candidates::candidates(object, id, known).into_iter().map(as_other).collect()
 }

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{FillSlot, LoadAs, LoadProgram, MixedTables, Options, PlanError, SlotSource, SlotValue, size};
+use super::{FillSlot, LoadProgram, MixedTables, Options, PlanError, SlotSource, SlotValue, size};
 use crate::features::Machine;
 use crate::link::LinkedObject;
 use crate::spec::{FuncId, MapId, MapSpec, ProgId, SlotHint, SlotTarget};
@@ -127,8 +127,8 @@ struct Kind {
 }
 
 impl Kind {
-    fn of(ty: ProgType, attach: AttachType, flags: ProgFlags) -> Self {
-        Self { ty, attach, frags: flags.contains(ProgFlags::XDP_HAS_FRAGS) }
+    fn of(load: &LoadProgram) -> Self {
+        Self { ty: load.ty, attach: load.attach, frags: load.flags.contains(ProgFlags::XDP_HAS_FRAGS) }
     }
 }
 
@@ -142,27 +142,18 @@ pub(super) fn separate_kinds(
     fills: &[FillSlot],
 ) -> Result<BTreeMap<MapId, u32>, PlanError> {
     let mut users: BTreeMap<MapId, Vec<(Kind, ProgId)>> = BTreeMap::new();
-    let tables: Vec<Vec<MapId>> =
-        programs.iter().map(|load| tables_of(object, load.program, fills)).collect();
-    let mut copies_for = |kind: Kind, program: ProgId, tables: &[MapId]| -> BTreeMap<MapId, u32> {
-        let mut copy_of = |map: MapId| {
+    for load in programs.iter_mut() {
+        let kind = Kind::of(load);
+        for map in tables_of(object, load.program, fills) {
             let kinds = users.entry(map).or_default();
             let known = kinds.iter().position(|(other, _)| *other == kind);
             let copy = known.unwrap_or(kinds.len());
             if known.is_none() {
-                kinds.push((kind, program));
+                kinds.push((kind, load.program));
             }
-            (map, u32::try_from(copy).unwrap_or(u32::MAX))
-        };
-        tables.iter().map(|map| copy_of(*map)).filter(|(_, copy)| *copy > 0).collect()
-    };
-    for (load, tables) in programs.iter_mut().zip(&tables) {
-        load.copies = copies_for(Kind::of(load.ty, load.attach, load.flags), load.program, tables);
-    }
-    // What programs may be besides comes last: the tables themselves are for what they are said to be.
-    for (load, tables) in programs.iter_mut().zip(&tables) {
-        for LoadAs { ty, attach, flags, copies } in &mut load.others {
-            *copies = copies_for(Kind::of(*ty, *attach, *flags), load.program, tables);
+            if copy > 0 {
+                load.copies.insert(map, u32::try_from(copy).unwrap_or(u32::MAX));
+            }
         }
     }
     if options.mixed_tables == MixedTables::Refuse {
