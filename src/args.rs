@@ -139,9 +139,12 @@ impl Choices {
 /// How to read an object where it leaves things open.
 #[derive(Debug, Args)]
 pub(crate) struct Reading {
-    /// The type of a program whose section does not say it, such as xdp_main=xdp
-    #[arg(long = "type", value_name = "PROG=TYPE")]
+    /// The type of a program whose section does not say it, such as xdp_main=xdp; without PROG= of all of them
+    #[arg(long = "type", value_name = "[PROG=]TYPE")]
     pub(crate) types: Vec<String>,
+    /// How many entries a map has, whatever the object says, such as events=64
+    #[arg(long = "map", value_name = "NAME=ENTRIES")]
+    pub(crate) maps: Vec<String>,
     /// Fit the code to the types in this file (CO-RE), not to the running kernel's: BTF, or an ELF file with it
     #[arg(long, value_name = "FILE")]
     pub(crate) btf: Option<PathBuf>,

@@ -84,7 +84,9 @@ pub(crate) fn read(paths: &[&Path], reading: &Reading, machine: &Machine) -> Res
     };
     let given = reading.btf.as_deref().map(types).transpose()?;
     let code = given.as_deref().map_or(CodeTypes::Running, CodeTypes::Given);
-    load::link_for(spec.map_err(failed)?, machine, code).map_err(|error| failed(error.into()))
+    let mut spec = spec.map_err(failed)?;
+    select::size_maps(&mut spec, &title, &reading.maps)?;
+    load::link_for(spec, machine, code).map_err(|error| failed(error.into()))
 }
 
 /// The types in the file of `--btf`.
@@ -113,7 +115,7 @@ pub(crate) fn wishes(object: &LinkedObject, name: &str, args: &Choices) -> Resul
     let options = Options {
         asked_for: in_slots.chain(entry).collect(),
         types: select::types(spec, name, &args.reading.types)?,
-        default_type: Some(ProgType::XDP),
+        default_type: Some(select::default_type(&args.reading.types)?.unwrap_or(ProgType::XDP)),
         license: args.reading.license.clone(),
         slots,
         ..Options::default()

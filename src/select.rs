@@ -45,6 +45,22 @@ pub(crate) fn map(spec: &ObjectSpec, object: &str, given: &str) -> Result<MapId,
     })
 }
 
+/// `--map NAME=ENTRIES`, all of them.
+pub(crate) fn size_maps(spec: &mut ObjectSpec, object: &str, given: &[String]) -> Result<(), Failure> {
+    for text in given {
+        let wrong =
+            |why: &str| Failure::Option { option: "--map", given: text.clone(), why: why.to_string() };
+        let (name, entries) = text.rsplit_once('=').ok_or_else(|| wrong("it is not NAME=ENTRIES"))?;
+        let number = "its ENTRIES is not a number from 0 to 4294967295";
+        let entries = entries.parse().map_err(|_not_a_number| wrong(number))?;
+        let id = map(spec, object, name)?;
+        if let Some(map) = spec.maps.get_mut(id.index()) {
+            map.max_entries = entries;
+        }
+    }
+    Ok(())
+}
+
 fn list(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
     if items.is_empty() { "none".to_string() } else { items.join(", ") }
@@ -56,18 +72,33 @@ pub(crate) fn types(
     object: &str,
     given: &[String],
 ) -> Result<BTreeMap<ProgId, ProgType>, Failure> {
-    let one = |text: &String| {
-        let wrong = |why: String| Failure::Option { option: "--type", given: text.clone(), why };
-        let (prog, ty) = text.rsplit_once('=').ok_or_else(|| wrong("it is not PROG=TYPE".to_string()))?;
-        // A word of section names will do as well: `tc`, `socket`, `kprobe`.
-        let by_section = || section::classify(ty, SectionDialect::Libbpf).ty;
-        let Some(ty) = ProgType::from_name(ty).or_else(by_section) else {
-            let known: Vec<_> = ProgType::names().skip(1).collect();
-            return Err(wrong(format!("there is no program type {ty:?}; there are {}", known.join(", "))));
-        };
-        Ok((program(spec, object, prog)?, ty))
+    let one = |text: &String| match type_and_program(text) {
+        (Some(prog), ty) => Some(named_type(text, ty).and_then(|ty| Ok((program(spec, object, prog)?, ty)))),
+        (None, _) => None,
     };
-    given.iter().map(one).collect()
+    given.iter().filter_map(one).collect()
+}
+
+/// `--type TYPE` and `--type '*=TYPE'`: the type of all programs that have none; the last one counts.
+pub(crate) fn default_type(given: &[String]) -> Result<Option<ProgType>, Failure> {
+    let of_all = given.iter().rev().find(|text| type_and_program(text).0.is_none());
+    of_all.map(|text| named_type(text, type_and_program(text).1)).transpose()
+}
+
+/// The program of a `--type`, if it is about one, and the name of the type.
+fn type_and_program(text: &str) -> (Option<&str>, &str) {
+    text.rsplit_once('=').map_or((None, text), |(prog, ty)| (Some(prog).filter(|prog| *prog != "*"), ty))
+}
+
+fn named_type(text: &str, ty: &str) -> Result<ProgType, Failure> {
+    // A word of section names will do as well: `tc`, `socket`, `kprobe`.
+    let by_section = || section::classify(ty, SectionDialect::Libbpf).ty;
+    ProgType::from_name(ty).or_else(by_section).ok_or_else(|| {
+        let known: Vec<_> = ProgType::names().skip(1).collect();
+        let alone = if text.contains('=') { "" } else { "it is not PROG=TYPE, and " };
+        let why = format!("{alone}there is no program type {ty:?}; there are {}", known.join(", "));
+        Failure::Option { option: "--type", given: text.to_string(), why }
+    })
 }
 
 /// `--tail-call MAP:KEY=PROG`, all of them.

@@ -45,13 +45,24 @@ fn section_docs() -> String {
          1. Only sections with code (`SHF_EXECINSTR`) hold programs, whatever their names.\n\
          2. A leading `?` is dropped; such programs are loaded when they are asked for, and by `verify`.\n\
          3. The rows below: the whole name, or, where the row ends in `/...`, also a name that goes on with a `/`.\n\
-         4. `ID/KEY`, two numbers: iproute2's slot KEY of the table with that id. Its type is that of the table's users.\n\
+         4. `ID/KEY`, two numbers as in C (`2/1`, `0xab/010`): iproute2's slot KEY of the table with that id. Its type is that of\n\
+         the table's users. A slot that the table does not have is an error of the slot.\n\
          5. The longest row that the name begins with, as loaders before libbpf 1.0 did: `xdp1`, `xdp_drop_UDP`, \
          `classifier/ingress`. `xdp_devmap` and `xdp_cpumap` mean `xdp/devmap` and `xdp/cpumap`.\n\
-         6. Anything else (`prog`, `my_filter`) takes the type that `--type` gives, and XDP without it.\n\n\
+         6. Anything else (`prog`, `from-container`, `.text`) takes the type that `--type` gives. Without it, it is XDP to those\n\
+         who attach, and `verify` finds the type by trying (`docs/decisions/0005-a-type-found-by-trying.md`), as it does where\n\
+         rule 5 gives a type that the kernel does not take.\n\n\
          `--section-dialect` narrows this: `libbpf` stops after 3, `iproute2` takes only 4, `samples` takes only the\n\
          beginnings that the kernel's `bpf_load.c` knew.\n\n\
-         This table is printed from the code.\n\n\
+         ## Maps\n\n\
+         A definition of numbers is read by its size: 36 bytes are iproute2's, 280 gobpf's, others those of the kernel's samples.\n\
+         Where words behind the known ones are not zero, as in Android's, only type, sizes, entries and flags are read.\n\n\
+         Maps of descriptors (jump tables, arrays of perf events, cgroups or maps) have keys and values of 4 bytes where a\n\
+         definition leaves them out. `--map NAME=ENTRIES` gives a number of entries. Where a definition leaves it open, because the\n\
+         loader of its time set it, `verify` takes what such loaders do, and says so: one entry a CPU for arrays and cpumaps,\n\
+         64 pages for ring buffers, 1024 for others; and stacks of 127 addresses.\n\n\
+         ## The table\n\n\
+         It is printed from the code.\n\n\
          | section | program type | attach type | |\n|---|---|---|---|\n",
     );
     for row in ROWS {

@@ -25,7 +25,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("target", &["btf", "bytes", "core_relo", "spec", "uapi"]),
     ("link", &["btf", "bytes", "core_relo", "insn", "patch", "spec", "target", "uapi"]),
     ("tail_calls", &["bytes", "insn", "link", "spec", "uapi"]),
-    ("plan", &["btf", "bytes", "core_relo", "features", "link", "spec", "target", "uapi"]),
+    ("candidates", &["bytes", "insn", "link", "spec", "uapi"]),
+    ("plan", &["btf", "bytes", "candidates", "core_relo", "features", "link", "spec", "target", "uapi"]),
     ("sys", &["btf", "bytes", "externs", "features", "insn", "trace", "uapi"]),
     (
         "load",

@@ -51,6 +51,7 @@ extern crate alloc;
 
 pub mod btf;
 pub mod bytes;
+pub mod candidates;
 pub mod core_relo;
 pub mod elf;
 pub mod externs;

@@ -9,7 +9,6 @@ use rxdp_loader::plan::{self, MixedTables, Options, Select};
 use rxdp_loader::spec::ProgId;
 use rxdp_loader::sys::{Linux, host};
 use rxdp_loader::trace::hex;
-use rxdp_loader::uapi::ProgType;
 use serde::Serialize;
 
 use crate::args::Verify;
@@ -99,7 +98,9 @@ fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Fa
     let options = Options {
         select: only.map_or(Select::All, Select::One),
         types: select::types(&object.spec, &name, &args.reading.types)?,
-        default_type: Some(ProgType::XDP),
+        default_type: select::default_type(&args.reading.types)?,
+        try_types: true,
+        size_maps: true,
         license: args.reading.license.clone(),
         mixed_tables: MixedTables::Copy,
         ..Options::default()
@@ -141,7 +142,7 @@ fn map_row(map: &MapReport<'_>) -> MapRow {
     }
 }
 
-fn program_row(object: &LinkedObject, program: &ProgramReport<'_>, args: &Verify) -> ProgramRow {
+fn program_row(object: &LinkedObject, program: &ProgramReport, args: &Verify) -> ProgramRow {
     let ProgramReport { id, load, result, took } = program;
     let linked = object.program(*id);
     let (name, section) = words(object, *id);
@@ -182,7 +183,7 @@ fn map_refs(object: &LinkedObject, linked: &LinkedProgram) -> Vec<(u32, String)>
 
 fn show(out: &mut impl Write, row: &ObjectRow) -> io::Result<()> {
     let ObjectRow { object, ok, error, maps, programs, notes } = row;
-    if let Some(error) = error {
+    if let Some(error) = error.as_ref().filter(|_| maps.is_empty() && programs.is_empty()) {
         return writeln!(out, "{object}: {error}");
     }
     let loaded = |oks: usize, all: usize, what: &str| format!("{oks} of {all} {what}");
@@ -191,7 +192,7 @@ fn show(out: &mut impl Write, row: &ObjectRow) -> io::Result<()> {
         loaded(programs.iter().filter(|program| program.ok).count(), programs.len(), "programs");
     writeln!(out, "{object}: {}, {maps_ok}, {programs_ok}", if *ok { "ok" } else { "failed" })?;
     let errors = maps.iter().filter_map(|map| map.error.as_ref());
-    let errors = errors.chain(programs.iter().filter_map(|program| program.error.as_ref()));
+    let errors = errors.chain(programs.iter().filter_map(|program| program.error.as_ref())).chain(error);
     for error in errors {
         writeln!(out, "  {error}")?;
     }

@@ -119,6 +119,13 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/values.o", "tests/fixtures/values.c", Ship, &[]),
     object("tests/fixtures/version.o", "tests/fixtures/version.c", Ship, &[]),
 
+    // Objects in dialects of loaders that knew what stands nowhere in them.
+    object("tests/fixtures/wild/only_text.o", "tests/fixtures/wild/only_text.c", Ship, &[]),
+    object("tests/fixtures/wild/overridden.o", "tests/fixtures/wild/overridden.c", Ship, &[]),
+    object("tests/fixtures/wild/undefined.o", "tests/fixtures/wild/undefined.c", Ship, &[]),
+    object("tests/fixtures/wild/untyped.o", "tests/fixtures/wild/untyped.c", Ship, &[]),
+    object("tests/fixtures/wild/untyped-clang14.o", "tests/fixtures/wild/untyped.c", Clang(14), &[]),
+
     // Files that are joined; they mean little alone. The last ones do not fit main.o.
     object("tests/fixtures/join/main.o", "tests/fixtures/join/main.c", Ship, &[]),
     object("tests/fixtures/join/lib.o", "tests/fixtures/join/lib.c", Ship, &[]),

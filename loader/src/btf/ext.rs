@@ -81,6 +81,12 @@ impl LineInfo {
 }
 
 impl BtfExt {
+    /// Whether code may depend on types (CO-RE), as far as the header of the section `.BTF.ext` tells: what cannot be read
+    /// may say anything.
+    pub fn may_ask(data: &[u8], endian: Endian) -> bool {
+        core_relo_len(data, endian) != Some(0)
+    }
+
     /// Reads the section `.BTF.ext`; section names stand in `btf`.
     ///
     /// Source: `struct btf_ext_header`, `struct btf_ext_info_sec`. Record fields beyond those known are skipped.
@@ -168,4 +174,18 @@ fn records<T>(
 fn in_order<T>(mut list: Vec<(ByteOff, T)>) -> Vec<T> {
     list.sort_by_key(|(at, _)| *at);
     list.into_iter().map(|(_, record)| record).collect()
+}
+/// **Bytes** of CO-RE records by the header; `None` if it cannot be read. One that ends before it speaks of them is of a
+/// time that knew none.
+fn core_relo_len(data: &[u8], endian: Endian) -> Option<u32> {
+    let mut header = Reader::new(data, endian);
+    let magic = header.u16("magic number").ok()?;
+    header.u16("version and flags").ok()?;
+    let len = header.u32("header length").ok()?;
+    if magic != MAGIC || len <= HEADER_WITHOUT_CORE {
+        return (magic == MAGIC).then_some(0);
+    }
+    // Behind what was read stand where the three tables begin and how long they are; this is the last length.
+    header.bytes(20, "header").ok()?;
+    header.u32("length of CO-RE records").ok()
 }

@@ -111,6 +111,14 @@ pub enum LinkCause {
         /// The symbol.
         symbol: String,
     },
+    /// It calls or loads a plain symbol that the object does not define: neither the kernel's nor its configuration's.
+    #[error("it {} {symbol:?}, which the object declares and does not define: join the file that defines it with --link FILE, or declare it __ksym if it is the kernel's", if *.call { "calls" } else { "refers to" })]
+    Undefined {
+        /// The symbol.
+        symbol: String,
+        /// Whether it is called.
+        call: bool,
+    },
     /// It refers to something that makes no sense.
     #[error("it refers to {symbol:?}: {why}")]
     Broken {

@@ -12,7 +12,7 @@ use crate::bytes::signed;
 use crate::core_relo::{self, KernelTypes, Resolver};
 use crate::insn::{Insn, InsnIdx};
 use crate::patch::{Patch, Reason};
-use crate::spec::{FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
+use crate::spec::{ExternKind, FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
 use crate::target::Ksym;
 use crate::uapi::pseudo;
 
@@ -148,7 +148,7 @@ impl Context<'_> {
 
     /// What takes the place of a reference to something outside of the object.
     fn external(&self, name: &str, at: InsnIdx, before: Insn) -> Result<Halves, LinkError> {
-        let unresolved = || self.error(at, LinkCause::Extern { symbol: name.to_string() });
+        let unresolved = || self.error(at, self.why_unresolved(name, before));
         let missing = || Halves::missing_call(self.spec.extern_number(name));
         let Some(answer) = self.outside.answers.ksyms.get(name) else {
             let value = self.spec.externs.get(name).and_then(|external| external.value);
@@ -165,6 +165,15 @@ impl Context<'_> {
                 Halves::call(before, *found, self.outside.fd_array).ok_or_else(unresolved)
             }
             Ksym::Found(found) => Ok(Halves::typed(before, *found)),
+        }
+    }
+
+    /// Why nothing can take the place of a reference.
+    fn why_unresolved(&self, name: &str, before: Insn) -> LinkCause {
+        let symbol = name.to_string();
+        match self.spec.externs.get(name).map(|external| external.kind) {
+            Some(ExternKind::Unknown) | None => LinkCause::Undefined { symbol, call: before.is_call() },
+            Some(_) => LinkCause::Extern { symbol },
         }
     }
 

@@ -1,9 +1,10 @@
 //! What can go wrong below the line, with all that is known about it.
 
-use super::Poisoned;
 use super::hints::{
-    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, why_no_entry, why_not_run,
+    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, size_hint, why_no_entry,
+    why_not_run,
 };
+use super::{Lack, Poisoned};
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
 use crate::plan::PlanError;
@@ -29,7 +30,7 @@ pub enum LoadError {
         why: BtfError,
     },
     /// The kernel made no map.
-    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}", hint(*.errno, *.since))]
+    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}{}", hint(*.errno, *.since), size_hint(*.errno, *.max_entries))]
     MapCreate {
         /// The map.
         map: String,
@@ -79,12 +80,12 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), *.errno, *.since), license_hint(log, *.unlicensed))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), lack.as_deref(), *.errno, *.since), license_hint(log, *.unlicensed))]
     ProgLoad {
         /// The program.
         program: String,
         /// Its section.
-        section: String,
+        section: Box<str>,
         /// Its type.
         ty: ProgType,
         /// The Linux version that brought the type, if this kernel is older.
@@ -95,8 +96,22 @@ pub enum LoadError {
         errno: Errno,
         /// What the verifier wrote.
         log: Log,
+        /// What the kernel lacks, if it refused without a word and that could be found out.
+        lack: Option<Box<Lack>>,
         /// What it stopped at, if that is an instruction that needs what the kernel does not have.
         poisoned: Option<Box<Poisoned>>,
+    },
+    /// Nobody says the program's type, and the kernel takes it as none.
+    #[error(
+        "program {program:?}: section {section:?} does not say its type, and the kernel takes it as none of those that were tried: give it with --type {program}=TYPE; as the most likely one: {why}"
+    )]
+    NoTypeFits {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: String,
+        /// Why the kernel refused it as the most likely type.
+        why: Box<Self>,
     },
     /// The kernel did not take an entry of a jump table or of a map of maps.
     #[error("map {map:?}, key {key}: BPF_MAP_UPDATE_ELEM with {value:?} failed: {errno}")]
@@ -284,6 +299,7 @@ impl LoadError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
+            Self::NoTypeFits { why, .. } => why.blame(),
             Self::Plan(PlanError::Unsupported { .. }) => Blame::OldKernel,
             Self::TestRun { errno: Errno::ENOTSUPP, .. } => Blame::OldKernel,
             Self::Plan(_)
@@ -307,6 +323,10 @@ impl LoadError {
             | Self::PinOpen { errno, .. }
             | Self::PinDir { errno, .. }
             | Self::Info { errno, .. } => of_errno(*errno),
+            Self::ProgLoad { lack: Some(lack), .. } => match **lack {
+                Lack::Type(_) | Lack::Attach(..) => Blame::OldKernel,
+                Lack::Forbidden(..) => Blame::Kernel,
+            },
             // With a log it is the verifier that forbids something, not the caller who may not ask.
             Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),
             Self::ProgLoad { .. }
@@ -319,16 +339,19 @@ impl LoadError {
 
     /// What the verifier wrote, if it was it that refused.
     pub fn log(&self) -> Option<&Log> {
-        if let Self::ProgLoad { log, .. } = self {
-            Some(log).filter(|log| !log.text.is_empty())
-        } else {
-            None
+        if let Self::NoTypeFits { why, .. } = self {
+            return why.log();
         }
+        let Self::ProgLoad { log, .. } = self else {
+            return None;
+        };
+        Some(log).filter(|log| !log.text.is_empty())
     }
 
     /// The errno, if a call failed.
     pub fn errno(&self) -> Option<Errno> {
         match self {
+            Self::NoTypeFits { why, .. } => why.errno(),
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
             | Self::ModuleBtf { errno, .. }
@@ -393,6 +416,7 @@ mod tests {
             unlicensed: false,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },
+            lack: None,
             poisoned: None,
         };
         assert_eq!(error("").blame(), Blame::Privilege);

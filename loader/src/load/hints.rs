@@ -1,6 +1,6 @@
 //! What errors say behind an errno: what it may mean, and what to do about it.
 
-use super::{ETHERNET_HEADER, Poisoned};
+use super::{ETHERNET_HEADER, Lack, Poisoned};
 use crate::sys::{Errno, Log};
 use crate::trace::hex;
 
@@ -46,6 +46,16 @@ pub(super) fn hint(errno: Errno, since: Option<&str>) -> String {
     }
 }
 
+/// Sizes that loaders set before they load stand as 0 in the object.
+pub(super) fn size_hint(errno: Errno, max_entries: u32) -> &'static str {
+    let open = errno == Errno::EINVAL && max_entries == 0;
+    if open {
+        "; its definition leaves the number of entries open: give it with --map NAME=ENTRIES"
+    } else {
+        ""
+    }
+}
+
 pub(super) fn module_hint(errno: Errno) -> &'static str {
     if errno == Errno::EPERM { "; looking for it needs CAP_SYS_ADMIN" } else { "" }
 }
@@ -63,9 +73,19 @@ pub(super) fn are_there(paths: &[String]) -> String {
 
 /// What the verifier says, in one line, translated where it speaks of our own numbers; where it says nothing, what the
 /// errno may mean.
-pub(super) fn reason(log: &Log, poisoned: Option<&Poisoned>, errno: Errno, since: Option<&str>) -> String {
+pub(super) fn reason(
+    log: &Log,
+    poisoned: Option<&Poisoned>,
+    lack: Option<&Lack>,
+    errno: Errno,
+    since: Option<&str>,
+) -> String {
     if let Some(poisoned) = poisoned {
         return format!(": {poisoned}");
+    }
+    if let Some(lack) = lack {
+        let since = since.map(|since| format!("; it is in Linux since {since}"));
+        return format!("{lack}{}", since.unwrap_or_default());
     }
     log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, since))
 }

@@ -6,6 +6,7 @@
 mod entries;
 mod error;
 mod hints;
+mod lack;
 mod loaded;
 mod note;
 mod parallel;
@@ -27,6 +28,7 @@ use crate::sys::{Kernel, files};
 
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
+pub use lack::Lack;
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use note::Note;
 pub use poisoned::Poisoned;
@@ -55,6 +57,8 @@ pub struct Given {
 /// How much of the verifier's log is wanted when it refuses a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LogPolicy {
+    /// Nothing.
+    None,
     /// One more try with a buffer of 64 KiB, which holds the log's end (its beginning before Linux 6.4).
     #[default]
     End,

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use crate::spec::SpecError;
 use crate::sys::{Errno, Log};
+use crate::uapi::ProgType;
 
 /// Something that the kernel refused and that the load did without.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,12 +17,33 @@ pub enum Note {
         /// What the kernel wrote about it.
         log: Log,
     },
+    /// The object's types, which nobody could understand.
+    Types {
+        /// Why.
+        why: SpecError,
+    },
     /// The types of a map's keys and values. The map was created without them.
     MapTypes {
         /// The map.
         map: String,
         /// Why.
         errno: Errno,
+    },
+    /// The map's definition leaves the number of entries open.
+    SizeGiven {
+        /// The map.
+        map: String,
+        /// What it got.
+        max_entries: u32,
+    },
+    /// Nobody said the program's type, or the kernel did not take what its section's name begins with.
+    TypeFound {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: String,
+        /// As what the kernel took it.
+        ty: ProgType,
     },
 }
 
@@ -31,6 +54,15 @@ impl fmt::Display for Note {
                 write!(f, "loaded without types and source lines: BPF_BTF_LOAD failed: {errno}")?;
                 log.summary().map_or(Ok(()), |line| write!(f, ": {line}"))
             }
+            Self::Types { why } => write!(f, "loaded without types and source lines: {why}"),
+            Self::SizeGiven { map, max_entries } => write!(
+                f,
+                "map {map:?}: its definition leaves the number of entries open; created with {max_entries} (--map {map}=ENTRIES says another)"
+            ),
+            Self::TypeFound { program, section, ty } => write!(
+                f,
+                "program {program:?}: section {section:?} does not say its type; found by trying: {ty} (--type {program}=TYPE says another)"
+            ),
             Self::MapTypes { map, errno } => {
                 write!(f, "map {map:?} was created without types: BPF_MAP_CREATE with them failed: {errno}")
             }

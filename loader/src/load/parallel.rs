@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
 
 use super::LoadError;
+use super::program::Taken;
 use super::session::Session;
 use crate::insn::Insn;
 use crate::plan::{LoadPlan, LoadProgram};
@@ -19,7 +19,7 @@ use crate::spec::ProgId;
 use crate::sys::{Kernel, files};
 
 /// What loading one program gave, and the time that the kernel took.
-pub(super) type Outcome = (Result<OwnedFd, LoadError>, Duration);
+pub(super) type Outcome = (Result<Taken, LoadError>, Duration);
 
 /// Programs that are loaded already, before their step.
 pub(super) type Ahead = BTreeMap<ProgId, Outcome>;

@@ -1,6 +1,7 @@
 //! One program into the kernel, and once more for the verifier's log if it is refused.
 
-use std::os::fd::OwnedFd;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::session::{FIRST_LOG, Session};
 use super::{LoadError, LogPolicy, poisoned};
@@ -9,18 +10,108 @@ use crate::link::LinkedProgram;
 use crate::plan::{LoadProgram, MapSlot};
 use crate::spec::MapId;
 use crate::sys::{Errno, Kernel, LogRequest, Named, ProgLoad, ProgTypes, Reply};
+use crate::uapi::MapType;
 
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
 const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
 
+/// What the kernel says that another type would not change: the program is too large for the verifier, and to try that once
+/// takes long enough; or memory or descriptors are short.
+const WHATEVER_TYPE: &[Errno] = &[Errno::E2BIG, Errno::ENOMEM, Errno(libc::EMFILE), Errno(libc::ENFILE)];
+
+/// Whether another type would not change what the kernel says.
+fn is_final(error: &LoadError) -> bool {
+    matches!(error, LoadError::ProgLoad { errno, .. } if WHATEVER_TYPE.contains(errno))
+}
+
+/// Jump tables that one program alone uses.
+pub(super) type OwnTables = BTreeMap<MapId, OwnedFd>;
+
+/// A program that the kernel took.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// As what.
+    pub(super) load: LoadProgram,
+    /// Its own jump tables, if it is not what it was thought to be.
+    pub(super) tables: OwnTables,
+    /// The program.
+    pub(super) fd: OwnedFd,
+}
+
 impl<K: Kernel> Session<'_, '_, K> {
-    pub(super) fn load_program(&self, load: &LoadProgram) -> Result<OwnedFd, LoadError> {
+    /// Loads a program, as one type after another until the kernel takes it.
+    pub(super) fn load_program(&self, load: &LoadProgram) -> Result<Taken, LoadError> {
+        let none = OwnTables::new();
+        if load.others.is_empty() {
+            let fd = self.load_as(load, self.log, &none)?;
+            return Ok(Taken { load: load.clone(), tables: none, fd });
+        }
+        match self.load_as(load, LogPolicy::None, &none) {
+            Ok(fd) => return Ok(Taken { load: load.clone(), tables: none, fd }),
+            Err(error) if is_final(&error) => {}
+            Err(LoadError::ProgLoad { .. }) => {
+                if let Some(taken) = self.load_as_other(load)? {
+                    return Ok(taken);
+                }
+            }
+            // No call was made; another type would not change that.
+            Err(error) => return Err(error),
+        }
+        // Why not, is told of the most likely type.
+        match self.load_as(load, self.log, &none) {
+            Ok(fd) => Ok(Taken { load: load.clone(), tables: none, fd }),
+            Err(error) if load.said => Err(error),
+            Err(error) => Err(self.no_type(load, error)),
+        }
+    }
+
+    /// Loads a program as what else it may be; `None` if the kernel takes it as nothing of that.
+    fn load_as_other(&self, load: &LoadProgram) -> Result<Option<Taken>, LoadError> {
+        let tables = self.own_tables(load)?;
+        for other in &load.others {
+            let attempt = load.loaded_as(*other);
+            match self.load_as(&attempt, LogPolicy::None, &tables) {
+                Ok(fd) => return Ok(Some(Taken { load: attempt, tables, fd })),
+                Err(error) if is_final(&error) => break,
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Jump tables for a program alone, in place of those that it refers to.
+    fn own_tables(&self, load: &LoadProgram) -> Result<OwnTables, LoadError> {
+        let refs = self.plan.object.program(load.program).map(|p| p.map_refs.as_slice()).unwrap_or_default();
+        let is_table = |id: &MapId| self.spec().map(*id).is_some_and(|map| map.ty == MapType::PROG_ARRAY);
+        let tables: BTreeSet<MapId> = refs.iter().map(|(_, id)| *id).filter(is_table).collect();
+        let wanted = self.plan.maps().filter_map(|create| match create.slot {
+            MapSlot::Map(id) if tables.contains(&id) => Some((id, create)),
+            MapSlot::Map(_) | MapSlot::Template(_) | MapSlot::Copy(..) => None,
+        });
+        wanted.map(|(id, create)| Ok((id, self.create_map(create)?.0))).collect()
+    }
+
+    fn no_type(&self, load: &LoadProgram, why: LoadError) -> LoadError {
+        let program = self.spec().program(load.program);
+        LoadError::NoTypeFits {
+            program: program.map(|program| program.name.clone()).unwrap_or_default(),
+            section: program.map(|program| program.section.clone()).unwrap_or_default(),
+            why: Box::new(why),
+        }
+    }
+
+    fn load_as(
+        &self,
+        load: &LoadProgram,
+        log_policy: LogPolicy,
+        tables: &OwnTables,
+    ) -> Result<OwnedFd, LoadError> {
         let (Some(linked), Some(program)) =
             (self.plan.object.program(load.program), self.spec().program(load.program))
         else {
             return Err(LoadError::NotInPlan { what: format!("program {}", load.program.0) });
         };
-        let maps = self.map_refs(load, linked, &program.name)?;
+        let maps = self.map_refs(load, linked, &program.name, tables)?;
         let btfs = linked.btf_refs.iter().map(|(at, module)| Ok((*at, self.module(*module)?)));
         let btfs: Vec<_> = btfs.collect::<Result<_, LoadError>>()?;
         let fd_array = self.plan.object.fd_array.iter().map(|module| self.module(*module));
@@ -48,7 +139,11 @@ impl<K: Kernel> Session<'_, '_, K> {
             Ok(fd) => return Ok(fd),
             Err(errno) => errno,
         };
-        let sizes = if self.log == LogPolicy::Whole { LOG_SIZES.len() } else { 1 };
+        let sizes = match log_policy {
+            LogPolicy::None => 0,
+            LogPolicy::End => 1,
+            LogPolicy::Whole => LOG_SIZES.len(),
+        };
         for size in LOG_SIZES.iter().take(sizes) {
             let reply = self
                 .kernel
@@ -66,24 +161,29 @@ impl<K: Kernel> Session<'_, '_, K> {
         }
         Err(LoadError::ProgLoad {
             program: program.name.clone(),
-            section: program.section.clone(),
+            section: program.section.as_str().into(),
             ty: load.ty,
             since: self.too_new(load.ty.since()),
             unlicensed: self.plan.license.is_empty(),
             errno,
+            lack: self.lack(load, errno, &log).map(Box::new),
             poisoned: poisoned::find(self.spec(), linked, &log.text).map(Box::new),
             log,
         })
     }
 
-    fn map_refs(
-        &self,
+    fn map_refs<'s>(
+        &'s self,
         load: &LoadProgram,
         linked: &LinkedProgram,
         program: &str,
-    ) -> Result<Vec<(InsnIdx, Named<'_>)>, LoadError> {
+        tables: &'s OwnTables,
+    ) -> Result<Vec<(InsnIdx, Named<'s>)>, LoadError> {
         let what = format!("program {program:?}");
         let handle = |(at, id): &(InsnIdx, MapId)| {
+            if let Some(own) = tables.get(id) {
+                return Ok((*at, Named { name: self.spec().map_name(*id), fd: own.as_fd() }));
+            }
             let slot = match load.copies.get(id) {
                 Some(copy) => MapSlot::Copy(*id, *copy),
                 None => MapSlot::Map(*id),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::parallel::{self, Ahead, OnFailure};
 use super::pins::Pins;
+use super::program::Taken;
 use super::slot::{self, Content};
 use super::{
     FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin,
@@ -17,11 +18,11 @@ use crate::plan::{
     CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, Pin, PinTarget, PinnedMap, SlotSource, SlotValue,
     Step,
 };
-use crate::spec::{MapId, ObjectSpec, ProgId};
+use crate::spec::{MapId, MapSpec, ObjectSpec, ProgId};
 use crate::sys::{
     BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named, files,
 };
-use crate::uapi::UpdateFlags;
+use crate::uapi::{MapType, UpdateFlags};
 
 /// Size of the log buffer that is tried first, in **bytes**.
 pub(super) const FIRST_LOG: u32 = 64 << 10;
@@ -43,7 +44,7 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     memory: BTreeMap<MapId, Mapping>,
     /// Types of modules that programs refer to, by position in the object's answers.
     modules: BTreeMap<usize, OwnedFd>,
-    programs: BTreeMap<ProgId, (LoadProgram, OwnedFd)>,
+    programs: BTreeMap<ProgId, Taken>,
     /// Programs that several threads have loaded before their step; `None` before the first.
     ahead: Option<Ahead>,
     /// Time that the last program took, in whichever thread.
@@ -76,7 +77,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             took: Duration::ZERO,
             slots: Vec::new(),
             pins: Pins::new(kernel),
-            notes: Vec::new(),
+            notes: spec.btf_defect.iter().map(|why| Note::Types { why: (**why).clone() }).collect(),
             shared: BTreeMap::new(),
         }
     }
@@ -87,7 +88,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             Step::LoadBtf(data) => self.load_btf(data),
             Step::CreateMap(create) => {
                 let (fd, note) = self.create_map(create)?;
-                self.notes.extend(note);
+                self.notes.extend(note.into_iter().chain(self.size_given(create)));
                 self.maps.insert(create.slot, (&create.name, fd));
             }
             Step::SetData(map) => self.set_data(*map)?,
@@ -101,8 +102,9 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 self.modules.insert(*module, fd);
             }
             Step::LoadProgram(load) => {
-                let fd = self.load_next(load)?;
-                self.programs.insert(load.program, (load.clone(), fd));
+                let taken = self.load_next(load)?;
+                self.notes.extend(self.type_found(load, &taken.load));
+                self.programs.insert(load.program, taken);
             }
             Step::FillSlot(fill) if self.holds_its_own(fill) => {}
             Step::FillSlot(fill) => {
@@ -128,7 +130,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             }
             MapSlot::Template(_) | MapSlot::Copy(..) => None,
         });
-        let programs = self.programs.into_iter().filter_map(|(id, (load, fd))| {
+        let programs = self.programs.into_iter().filter_map(|(id, Taken { load, fd, .. })| {
             let program = spec.program(id)?;
             let (name, section) = (program.name.clone(), program.section.clone());
             Some(LoadedProgram { id, name, section, ty: load.ty, attach: load.attach, fd })
@@ -145,7 +147,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     /// Closes everything that was made. Returns what the kernel refused and went without.
     pub(super) fn end(self) -> Vec<Note> {
         let maps = self.maps.into_values().map(|(_, fd)| fd);
-        let programs = self.programs.into_values().map(|(_, fd)| fd);
+        let programs =
+            self.programs.into_values().flat_map(|taken| taken.tables.into_values().chain([taken.fd]));
         files::close_all(maps.chain(programs).chain(self.modules.into_values()).chain(self.btf));
         self.notes
     }
@@ -162,12 +165,36 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
 
     /// The descriptor of a program that was loaded, with its name.
     pub(super) fn program(&self, id: ProgId) -> Option<Named<'_>> {
-        let (_, fd) = self.programs.get(&id)?;
+        let Taken { fd, .. } = self.programs.get(&id)?;
         Some(Named { name: &self.spec().program(id)?.name, fd: fd.as_fd() })
     }
 
+    /// What is to be said about a map whose definition leaves the number of entries open.
+    fn size_given(&self, create: &CreateMap) -> Option<Note> {
+        let MapSlot::Map(id) = create.slot else {
+            return None;
+        };
+        // Everybody gives a perf_event_array one entry a CPU.
+        let open = |map: &&MapSpec| map.max_entries == 0 && map.ty != MapType::PERF_EVENT_ARRAY;
+        self.spec().map(id).filter(open).filter(|_| create.max_entries != 0)?;
+        Some(Note::SizeGiven { map: create.name.clone(), max_entries: create.max_entries })
+    }
+
+    /// As what a program was loaded, if it was.
+    pub(super) fn loaded_as(&self, id: ProgId) -> Option<&LoadProgram> {
+        self.programs.get(&id).map(|taken| &taken.load)
+    }
+
+    /// What is to be said about a program's type, if nobody says it or if it is another.
+    fn type_found(&self, load: &LoadProgram, taken: &LoadProgram) -> Option<Note> {
+        let as_said = load.said && (load.ty, load.attach) == (taken.ty, taken.attach);
+        let program = self.spec().program(load.program).filter(|_| !as_said)?;
+        let (program, section) = (program.name.clone(), program.section.clone());
+        Some(Note::TypeFound { program, section, ty: taken.ty })
+    }
+
     /// The next program: already loaded by a thread, or loaded now.
-    fn load_next(&mut self, load: &LoadProgram) -> Result<OwnedFd, LoadError> {
+    fn load_next(&mut self, load: &LoadProgram) -> Result<Taken, LoadError> {
         let mut ahead = match self.ahead.take() {
             Some(ahead) => ahead,
             None => parallel::load_ahead(self, self.jobs, self.on_failure),
@@ -200,7 +227,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         self.btf.as_ref().map(|fd| Named { name: &self.spec().name, fd: fd.as_fd() })
     }
 
-    fn create_map(&self, create: &CreateMap) -> Result<(OwnedFd, Option<Note>), LoadError> {
+    pub(super) fn create_map(&self, create: &CreateMap) -> Result<(OwnedFd, Option<Note>), LoadError> {
         let inner = match create.inner {
             Some(slot) => {
                 Some(self.map(slot).ok_or_else(|| self.missing(&format!("map {:?}", create.name), slot))?)
@@ -303,8 +330,22 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         Ok(Hook { id: at.id, of })
     }
 
+    /// The table that a slot is of: the program's own, or a copy, if it uses one.
+    fn table_of(&self, fill: &FillSlot) -> Result<Named<'_>, LoadError> {
+        let taken = match fill.value {
+            SlotValue::Program(id) => self.programs.get(&id),
+            SlotValue::Map(_) => None,
+        };
+        if let Some(own) = taken.and_then(|taken| taken.tables.get(&fill.map)) {
+            return Ok(Named { name: self.spec().map_name(fill.map), fd: own.as_fd() });
+        }
+        let copy = taken.and_then(|taken| taken.load.copies.get(&fill.map));
+        let slot = copy.map_or(MapSlot::Map(fill.map), |copy| MapSlot::Copy(fill.map, *copy));
+        self.made(slot, "a slot")
+    }
+
     fn fill_slot(&self, fill: &FillSlot) -> Result<FilledSlot, LoadError> {
-        let map = self.made(MapSlot::Map(fill.map), "a slot")?;
+        let map = self.table_of(fill)?;
         let (content, value) = match fill.value {
             SlotValue::Map(id) => {
                 let inner = self.made(MapSlot::Map(id), "a slot")?;
@@ -367,7 +408,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 Named { name: spec.map_name(id), fd: fd.as_fd() }
             }
             PinTarget::Program(id) => {
-                let (_, fd) = self.programs.get(&id).ok_or_else(|| missing("a program"))?;
+                let Taken { fd, .. } = self.programs.get(&id).ok_or_else(|| missing("a program"))?;
                 Named { name: spec.program(id).map_or("?", |program| &program.name), fd: fd.as_fd() }
             }
         };

@@ -15,7 +15,7 @@ pub struct Report<'p> {
     /// Maps, in definition order, also those that no call could create.
     pub maps: Vec<MapReport<'p>>,
     /// Programs, in definition order, also those that no call could load.
-    pub programs: Vec<ProgramReport<'p>>,
+    pub programs: Vec<ProgramReport>,
     /// Slots that could not be filled, and pins that could not be made.
     pub slots: Vec<LoadError>,
     /// What the kernel refused and went without: no errors.
@@ -35,11 +35,12 @@ pub struct MapReport<'p> {
 
 /// How the load of a program went.
 #[derive(Debug)]
-pub struct ProgramReport<'p> {
+pub struct ProgramReport {
     /// Its number.
     pub id: ProgId,
-    /// What was asked for; `None` if no call could be made.
-    pub load: Option<&'p LoadProgram>,
+    /// What the kernel took, or was asked to take; `None` if no call could be made, or if nobody says the program's type and
+    /// none was found.
+    pub load: Option<LoadProgram>,
     /// What the kernel says about it; `None` if nobody asked.
     pub result: Result<Option<ProgInfo>, LoadError>,
     /// Time that the kernel took.
@@ -73,8 +74,10 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
                 let info =
                     || info("program", session.program(load.program), |program| kernel.prog_info(program));
                 let result = result.and_then(|()| ask.when_wanted(info));
+                let taken = session.loaded_as(load.program).cloned();
+                let load_or_none = taken.or_else(|| Some(load.clone()).filter(|load| load.said));
                 let took = session.took;
-                report.programs.push(ProgramReport { id: load.program, load: Some(load), result, took });
+                report.programs.push(ProgramReport { id: load.program, load: load_or_none, result, took });
             }
             Step::PinnedMap(pinned) => {
                 if let Some(create) = pinned.create() {
@@ -82,7 +85,8 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
                     report.map(create, result.and_then(|()| ask.when_wanted(info)));
                 }
             }
-            Step::FillSlot(_) | Step::PinDir(_) | Step::Pin(_) => report.slots.extend(result.err()),
+            Step::FillSlot(_) => report.slots.extend(result.err().filter(|error| !is_said_elsewhere(error))),
+            Step::PinDir(_) | Step::Pin(_) => report.slots.extend(result.err()),
             // Programs that need it say so.
             Step::LoadBtf(_) | Step::ModuleBtf(_) => {}
         }
@@ -100,7 +104,13 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
         report.map(create, Err(error.clone().into()));
     }
     report.maps.sort_by_key(|map| map.id);
+    report.slots.extend(plan.refused_slots.iter().map(|error| error.clone().into()));
     report
+}
+
+/// Whether a slot is empty because its map or program is not there: why, is said about that.
+fn is_said_elsewhere(error: &LoadError) -> bool {
+    matches!(error, LoadError::MapMissing { .. } | LoadError::NotInPlan { .. })
 }
 
 impl<'p> Report<'p> {

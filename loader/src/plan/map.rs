@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{CreateMap, MapSlot, Options, PinnedMap, PlanError, Step, pins};
+use super::{CreateMap, MapSlot, Options, PinnedMap, PlanError, Step, pins, size};
 use crate::btf::TypeId;
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
@@ -54,21 +54,21 @@ pub(super) fn steps(
         }
         if let Some(why) = &spec.defect {
             let why = PlanError::Definition(why.clone());
-            refused.push((create(spec, MapSlot::Map(id), None, machine), why));
+            refused.push((create(spec, MapSlot::Map(id), None, machine, options), why));
             continue;
         }
         let inner = match inner(spec, id, maps, options) {
             Ok(inner) => inner,
             Err(error) => {
-                refused.push((create(spec, MapSlot::Map(id), None, machine), error));
+                refused.push((create(spec, MapSlot::Map(id), None, machine, options), error));
                 continue;
             }
         };
         let mut make = Vec::new();
         if let (Some(Inner::Template(template)), false) = (&spec.inner, options.inner_given.contains(&id)) {
-            make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
+            make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine, options)));
         }
-        let mut map = create(spec, MapSlot::Map(id), inner, machine);
+        let mut map = create(spec, MapSlot::Map(id), inner, machine, options);
         match object.answers.struct_ops.get(&id) {
             Some(Ok(ops)) => as_kernel_has_it(&mut map, ops),
             Some(Err(why)) => {
@@ -149,7 +149,13 @@ fn is_of_maps(spec: &MapSpec) -> bool {
     matches!(spec.ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS)
 }
 
-fn create(spec: &MapSpec, slot: MapSlot, inner: Option<MapSlot>, machine: &Machine) -> CreateMap {
+fn create(
+    spec: &MapSpec,
+    slot: MapSlot,
+    inner: Option<MapSlot>,
+    machine: &Machine,
+    options: &Options,
+) -> CreateMap {
     let features = machine.features;
     let mut flags = spec.flags;
     if spec.origin == MapOrigin::Internal && !features.contains(Features::MMAPABLE_ARRAYS) {
@@ -162,28 +168,15 @@ fn create(spec: &MapSpec, slot: MapSlot, inner: Option<MapSlot>, machine: &Machi
         name: spec.name.clone(),
         kernel_name: if features.contains(Features::NAMES) { kernel_name(&spec.name) } else { String::new() },
         ty: spec.ty,
-        key_size: spec.key_size,
-        value_size: spec.value_size,
-        max_entries: max_entries(spec, machine),
+        key_size: size::key(spec),
+        value_size: size::value(spec, options),
+        max_entries: size::max_entries(spec, machine, options),
         flags,
         numa_node: spec.numa_node,
         map_extra: spec.map_extra,
         inner,
         types: (typed && takes_types).then_some((spec.key_type, spec.value_type)),
         kernel_value: None,
-    }
-}
-
-/// What depends on the machine: one entry a CPU, and ring buffers of whole pages.
-///
-/// Source: libbpf `map_set_def_max_entries`, `adjust_ringbuf_sz`.
-fn max_entries(spec: &MapSpec, machine: &Machine) -> u32 {
-    match (spec.ty, spec.max_entries) {
-        (MapType::PERF_EVENT_ARRAY, 0) => machine.cpus,
-        (MapType::RINGBUF | MapType::USER_RINGBUF, bytes @ 1..) => {
-            bytes.max(machine.page_size).checked_next_power_of_two().unwrap_or(bytes)
-        }
-        (_, entries) => entries,
     }
 }
 
@@ -194,19 +187,6 @@ mod tests {
 
     fn spec(ty: MapType, max_entries: u32) -> MapSpec {
         MapSpec { ty, max_entries, ..MapSpec::new("events", ".maps", MapOrigin::Btf) }
-    }
-
-    #[test]
-    fn sizes_follow_the_machine() {
-        let machine = Machine { cpus: 6, ..Machine::NEWEST };
-        let entries = |ty, n| max_entries(&spec(ty, n), &machine);
-        assert_eq!(entries(MapType::PERF_EVENT_ARRAY, 0), 6);
-        assert_eq!(entries(MapType::PERF_EVENT_ARRAY, 2), 2);
-        assert_eq!(entries(MapType::RINGBUF, 4096), 4096);
-        assert_eq!(entries(MapType::RINGBUF, 5000), 8192);
-        assert_eq!(entries(MapType::RINGBUF, 1), 4096);
-        assert_eq!(entries(MapType::RINGBUF, 0), 0);
-        assert_eq!(entries(MapType::HASH, 5000), 5000);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod error;
 mod map;
 mod pins;
 mod program;
+mod size;
 mod slots;
 mod types;
 
@@ -39,6 +40,8 @@ pub struct LoadPlan<'o> {
     pub steps: Vec<Step>,
     /// Programs that no call can load, and why.
     pub refused: Vec<(ProgId, PlanError)>,
+    /// Slots that the object asks for and that cannot be filled, and why.
+    pub refused_slots: Vec<PlanError>,
     /// Maps that no call can create, and why. Programs that refer to them are among the steps all the same.
     pub refused_maps: Vec<(CreateMap, PlanError)>,
 }
@@ -54,10 +57,15 @@ pub struct Options {
     pub types: BTreeMap<ProgId, ProgType>,
     /// Type of the other programs whose section does not say.
     pub default_type: Option<ProgType>,
+    /// Whether programs whose type nobody says are tried as one type after another.
+    pub try_types: bool,
     /// License of the programs, whatever the object says.
     pub license: Option<String>,
     /// Entries to put into jump tables besides those that the object gives.
     pub slots: Vec<FillSlot>,
+    /// Whether maps whose definition leaves the number of entries open get one, as the loader would give that they were
+    /// written for. Good for checking programs.
+    pub size_maps: bool,
     /// What to do with a jump table that programs of different kinds use.
     pub mixed_tables: MixedTables,
     /// Maps that are there already and are not created.
@@ -119,7 +127,8 @@ pub enum Step {
     Freeze(MapId),
     /// Opens the types of a module that programs refer to, by its position in [`crate::target::Answers::modules`].
     ModuleBtf(usize),
-    /// `BPF_PROG_LOAD`. If the kernel refuses, it is asked again for the verifier's log.
+    /// `BPF_PROG_LOAD`. If the kernel refuses, the program is tried as what else it may be; if it is none of that, the kernel
+    /// is asked again for the verifier's log.
     LoadProgram(LoadProgram),
     /// `BPF_MAP_UPDATE_ELEM` of a map of programs or maps.
     FillSlot(FillSlot),
@@ -246,6 +255,31 @@ pub struct LoadProgram {
     pub with_info: bool,
     /// Jump tables of which it uses a copy.
     pub copies: BTreeMap<MapId, u32>,
+    /// Whether somebody says its type; if not, it is the most likely one.
+    pub said: bool,
+    /// What else to try it as, in this order, if the kernel refuses it: with jump tables of its own, since those of the object
+    /// are for programs of the type that it was thought to be.
+    pub others: Vec<LoadAs>,
+}
+
+/// Another type for a program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LoadAs {
+    /// The type.
+    pub ty: ProgType,
+    /// The expected attach type; 0 if none.
+    pub attach: AttachType,
+    /// Flags.
+    pub flags: ProgFlags,
+}
+
+impl LoadProgram {
+    /// The same program as another type, with no more to try.
+    #[must_use]
+    pub fn loaded_as(&self, other: LoadAs) -> Self {
+        let LoadAs { ty, attach, flags } = other;
+        Self { ty, attach, flags, others: Vec::new(), ..self.clone() }
+    }
 }
 
 /// An entry of a map of programs or of maps.
@@ -306,7 +340,7 @@ pub fn plan<'o>(
 ) -> Result<LoadPlan<'o>, PlanError> {
     program::check_endian(object)?;
     let (mut programs, refused) = program::programs(object, machine, options);
-    let mut fills = slots::fills(object, options, &programs, &refused)?;
+    let (mut fills, refused_slots) = slots::fills(object, machine, options, &programs, &refused)?;
     let copies = slots::separate_kinds(object, options, &mut programs, &fills)?;
 
     // Growing by and by would copy thousands of them again and again.
@@ -329,14 +363,24 @@ pub fn plan<'o>(
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));
     let license = options.license.as_ref().unwrap_or(&object.spec.license).clone();
-    Ok(LoadPlan { object, kernel: machine.kernel, license, steps, refused, refused_maps })
+    Ok(LoadPlan { object, kernel: machine.kernel, license, steps, refused, refused_slots, refused_maps })
 }
 
 impl LoadPlan<'_> {
-    /// Why the plan does not load the whole object, if it does not: the first reason, maps before programs.
+    /// Why the plan does not load the whole object, if it does not: the first reason, maps before programs before slots.
     pub fn refusal(&self) -> Option<&PlanError> {
         let maps = self.refused_maps.iter().map(|(_, error)| error);
-        maps.chain(self.refused.iter().map(|(_, error)| error)).next()
+        maps.chain(self.refused.iter().map(|(_, error)| error)).chain(&self.refused_slots).next()
+    }
+
+    /// Maps that the plan creates, or would if they were not pinned already.
+    pub fn maps(&self) -> impl Iterator<Item = &CreateMap> {
+        self.steps.iter().filter_map(|step| {
+            if let Step::PinnedMap(pinned) = step {
+                return pinned.create();
+            }
+            if let Step::CreateMap(create) = step { Some(create) } else { None }
+        })
     }
 
     /// Programs that the plan loads, in definition order.

@@ -5,12 +5,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{LoadProgram, Options, PlanError, Select};
+use super::{LoadAs, LoadProgram, Options, PlanError, Select};
 use crate::bytes::Endian;
+use crate::candidates::{self, Candidate};
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
 use crate::spec::section::SectionFlags;
-use crate::spec::{MapOrigin, ProgId, ProgramSpec, SlotHint};
+use crate::spec::{MapOrigin, ProgId, ProgramSpec, SectionRule, SlotHint};
 use crate::target::{Attach, AttachError};
 use crate::uapi::{AttachType, ProgFlags, ProgType, kernel_name};
 
@@ -64,12 +65,18 @@ fn one(
     let hook = hook(object, id, program)?;
     let given = options.types.get(&id).copied().or(kind.ty);
     let ty = given.or_else(|| type_of_table(object, kind.slot, options)).or(options.default_type);
-    let Some(ty) = ty else {
-        return Err(PlanError::NoType { program: program.name.clone(), section: program.section.clone() });
+    let mut others = others(object, id, program, features, options);
+    let said = ty.is_some();
+    let first = match ty {
+        Some(ty) => as_said(program, ty, hook.and_then(|hook| hook.member), features),
+        None if others.is_empty() => {
+            let (program, section) = (program.name.clone(), program.section.clone());
+            return Err(PlanError::NoType { program, section });
+        }
+        None => others.remove(0),
     };
-    let mut flags = ProgFlags::empty();
-    flags.set(ProgFlags::SLEEPABLE, kind.flags.contains(SectionFlags::SLEEPABLE));
-    flags.set(ProgFlags::XDP_HAS_FRAGS, kind.flags.contains(SectionFlags::XDP_FRAGS));
+    others.retain(|other| (other.ty, other.attach) != (first.ty, first.attach));
+    let LoadAs { ty, attach, flags } = first;
     Ok(LoadProgram {
         program: id,
         kernel_name: if features.contains(Features::NAMES) {
@@ -78,16 +85,54 @@ fn one(
             String::new()
         },
         ty,
-        attach: match hook.and_then(|hook| hook.member) {
-            Some(member) => AttachType(member),
-            None => attach_type(program, ty, features),
-        },
+        attach,
         flags,
         hook: hook.map(|hook| hook.at),
         kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
         with_info: features.contains(Features::FUNC_INFO),
         copies: BTreeMap::new(),
+        said,
+        others,
     })
+}
+
+/// The type that somebody says, and what its section says besides.
+fn as_said(program: &ProgramSpec, ty: ProgType, member: Option<u32>, features: Features) -> LoadAs {
+    let kind = &program.kind;
+    let mut flags = ProgFlags::empty();
+    flags.set(ProgFlags::SLEEPABLE, kind.flags.contains(SectionFlags::SLEEPABLE));
+    flags.set(ProgFlags::XDP_HAS_FRAGS, kind.flags.contains(SectionFlags::XDP_FRAGS));
+    let attach = member.map_or_else(|| attach_type(program, ty, features), AttachType);
+    LoadAs { ty, attach, flags }
+}
+
+/// What to try a program as, besides what its section says: everything if it says nothing, or if only the beginning of its
+/// name was looked at.
+fn others(
+    object: &LinkedObject,
+    id: ProgId,
+    program: &ProgramSpec,
+    features: Features,
+    options: &Options,
+) -> Vec<LoadAs> {
+    let by_rule = matches!(program.kind.rule, SectionRule::Row(_));
+    let user_says = options.types.contains_key(&id) || options.default_type.is_some();
+    if !options.try_types || by_rule || user_says {
+        return Vec::new();
+    }
+    let known = |id: ProgId| {
+        options
+            .types
+            .get(&id)
+            .copied()
+            .or_else(|| object.spec.program(id).and_then(|program| program.kind.ty))
+    };
+    let as_other = |Candidate { ty, attach, flags }: Candidate| LoadAs {
+        ty,
+        attach: if features.contains(Features::ATTACH_TYPE) { attach } else { AttachType(0) },
+        flags,
+    };
+    candidates::candidates(object, id, known).into_iter().map(as_other).collect()
 }
 
 /// What the program attaches to, if that is something with a type in the kernel.

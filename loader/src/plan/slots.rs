@@ -5,39 +5,46 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{FillSlot, LoadProgram, MixedTables, Options, PlanError, SlotSource, SlotValue};
+use super::{FillSlot, LoadProgram, MixedTables, Options, PlanError, SlotSource, SlotValue, size};
+use crate::features::Machine;
 use crate::link::LinkedObject;
 use crate::spec::{FuncId, MapId, MapSpec, ProgId, SlotHint, SlotTarget};
 use crate::uapi::{AttachType, MapType, ProgFlags, ProgType};
 
 /// All entries: what the object's definitions give, what its section names ask for, what the user wants.
 ///
-/// A later entry for the same slot wins, so the user can overrule the object.
+/// A later entry for the same slot wins, so the user can overrule the object. What the object asks for and cannot have
+/// is returned besides; what the user asks for is an error.
 pub(super) fn fills(
     object: &LinkedObject,
+    machine: &Machine,
     options: &Options,
     programs: &[LoadProgram],
     refused: &[(ProgId, PlanError)],
-) -> Result<Vec<FillSlot>, PlanError> {
+) -> Result<(Vec<FillSlot>, Vec<PlanError>), PlanError> {
     let is_refused = |fill: &FillSlot| refused.iter().any(|(id, _)| fill.value == SlotValue::Program(*id));
     let defective = |map: MapId| object.spec.map(map).is_some_and(|map| map.defect.is_some());
     let mut fills: BTreeMap<(MapId, u32), FillSlot> = BTreeMap::new();
-    let given = from_definitions(object)?.into_iter().chain(from_sections(object, programs));
+    let (given, mut wrong) = from_definitions(object);
+    let given = given.into_iter().chain(from_sections(object, programs));
     for fill in given.chain(options.slots.iter().copied()) {
         // Why it is not loaded is said about the program or the map, not about the slot.
         if is_refused(&fill) || defective(fill.map) {
             continue;
         }
-        check(object, programs, &fill)?;
-        fills.insert((fill.map, fill.key), fill);
+        match check(object, machine, options, programs, &fill) {
+            Ok(()) => drop(fills.insert((fill.map, fill.key), fill)),
+            Err(error) if matches!(fill.from, SlotSource::Values | SlotSource::Section) => wrong.push(error),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(fills.into_values().collect())
+    Ok((fills.into_values().collect(), wrong))
 }
 
-fn from_definitions(object: &LinkedObject) -> Result<Vec<FillSlot>, PlanError> {
+fn from_definitions(object: &LinkedObject) -> (Vec<FillSlot>, Vec<PlanError>) {
     let by_func: BTreeMap<FuncId, ProgId> =
         object.spec.programs.iter().enumerate().map(|(at, p)| (p.func, ProgId::new(at))).collect();
-    let mut fills = Vec::new();
+    let (mut fills, mut refused) = (Vec::new(), Vec::new());
     for (at, map) in object.spec.maps.iter().enumerate() {
         for slot in &map.slots {
             let value = match slot.target {
@@ -46,18 +53,16 @@ fn from_definitions(object: &LinkedObject) -> Result<Vec<FillSlot>, PlanError> {
                     Some(program) => SlotValue::Program(*program),
                     None => {
                         let function = object.spec.function_name(func);
-                        return Err(wrong(
-                            map,
-                            slot.key,
-                            format!("function {function:?} is no entry program"),
-                        ));
+                        let why = format!("function {function:?} is no entry program");
+                        refused.push(wrong(map, slot.key, why));
+                        continue;
                     }
                 },
             };
             fills.push(FillSlot { map: MapId::new(at), key: slot.key, value, from: SlotSource::Values });
         }
     }
-    Ok(fills)
+    (fills, refused)
 }
 
 fn from_sections(object: &LinkedObject, programs: &[LoadProgram]) -> Vec<FillSlot> {
@@ -77,7 +82,13 @@ fn wrong(map: &MapSpec, key: u32, why: impl Into<String>) -> PlanError {
     PlanError::Slot { map: map.name.clone(), key, why: why.into() }
 }
 
-fn check(object: &LinkedObject, programs: &[LoadProgram], fill: &FillSlot) -> Result<(), PlanError> {
+fn check(
+    object: &LinkedObject,
+    machine: &Machine,
+    options: &Options,
+    programs: &[LoadProgram],
+    fill: &FillSlot,
+) -> Result<(), PlanError> {
     let Some(map) = object.spec.map(fill.map) else {
         return Err(PlanError::Slot {
             map: fill.map.0.to_string(),
@@ -86,12 +97,9 @@ fn check(object: &LinkedObject, programs: &[LoadProgram], fill: &FillSlot) -> Re
         });
     };
     let hash = map.ty == MapType::HASH_OF_MAPS;
-    if fill.key >= map.max_entries && !hash {
-        return Err(PlanError::SlotRange {
-            map: map.name.clone(),
-            key: fill.key,
-            max_entries: map.max_entries,
-        });
+    let max_entries = size::max_entries(map, machine, options);
+    if fill.key >= max_entries && !hash {
+        return Err(PlanError::SlotRange { map: map.name.clone(), key: fill.key, max_entries });
     }
     match fill.value {
         SlotValue::Program(_) if map.ty != MapType::PROG_ARRAY => Err(wrong(

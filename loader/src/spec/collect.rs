@@ -13,7 +13,7 @@ use super::{
 };
 use crate::btf::{Btf, BtfExt};
 use crate::bytes::{Reader, until_nul};
-use crate::elf::{self, ElfObject, SectionIdx};
+use crate::elf::{self, ElfObject};
 use crate::insn::InsnIdx;
 use crate::uapi::MapType;
 
@@ -25,7 +25,28 @@ const TEXT: &str = ".text";
 /// # Errors
 /// [`SpecError`]: the first thing that cannot be understood, and where it stands.
 pub fn collect(elf: &ElfObject<'_>, name: &str, dialects: Dialects) -> Result<ObjectSpec, SpecError> {
-    collect_with(elf, types(elf)?, name, dialects)
+    match types(elf) {
+        Ok(types) => collect_with(elf, types, name, dialects),
+        Err(why) if needs_types(elf) => Err(why),
+        Err(why) => {
+            let spec = collect_with(elf, Types::default(), name, dialects)?;
+            Ok(ObjectSpec { btf_defect: Some(Box::new(why)), ..spec })
+        }
+    }
+}
+
+/// Sections whose meaning stands in types only.
+const TYPED: &[&str] = &[btf_map::SECTION, ".struct_ops", data::ARENA];
+
+/// Whether an object is nothing without its types: definitions by types, something of the kernel's that they name, or code
+/// that is fitted to the kernel's types.
+fn needs_types(elf: &ElfObject<'_>) -> bool {
+    let typed = |name: &str| TYPED.iter().any(|beginning| name.starts_with(beginning));
+    let by_name = elf.sections.iter().any(|section| section.size > 0 && typed(section.name));
+    let undefined =
+        |symbol: &elf::Symbol<'_>| symbol.place == elf::Place::Undefined && !symbol.name.is_empty();
+    let asks = elf.section_named(".BTF.ext").is_some_and(|ext| BtfExt::may_ask(&ext.data, elf.endian));
+    by_name || asks || elf.symbols.iter().any(undefined)
 }
 
 /// The same, with types that need not be those of the file's own section: [`crate::join`] makes such.
@@ -72,6 +93,7 @@ pub fn collect_with(
         programs,
         externs,
         btf,
+        btf_defect: None,
     })
 }
 
@@ -191,12 +213,15 @@ fn slot(
     Ok(Slot { key, target: target.ok_or("it is neither a map nor a function")? })
 }
 
+/// All functions. Code that belongs to none is left alone, as is what it refers to: where files were joined, the weak
+/// function that another one took the place of has no symbol any more, and nobody calls it.
 fn functions(
     elf: &ElfObject<'_>,
     dir: &Directory,
     places: &[Place],
     ext: &BtfExt,
 ) -> Result<Vec<Function>, SpecError> {
+    stray_relocations(elf)?;
     let mut functions = Vec::with_capacity(places.len());
     for place in places {
         let Some(section) = elf.section(place.section) else {
@@ -222,7 +247,6 @@ fn functions(
             relocs,
         });
     }
-    unclaimed_relocations(elf, places)?;
     Ok(functions)
 }
 
@@ -240,27 +264,19 @@ fn inside<'e, T>(
     rest.iter().take(to)
 }
 
-/// A relocation of a code section that lies in no function would be lost in silence.
-fn unclaimed_relocations(elf: &ElfObject<'_>, places: &[Place]) -> Result<(), SpecError> {
-    let mut by_section: BTreeMap<SectionIdx, Vec<&Place>> = BTreeMap::new();
-    for place in places {
-        by_section.entry(place.section).or_default().push(place);
-    }
+/// A relocation behind the end of its section would be lost in silence.
+fn stray_relocations(elf: &ElfObject<'_>) -> Result<(), SpecError> {
     for section in elf.sections.iter().filter(|s| holds_code(s)) {
-        let functions = by_section.get(&section.idx).map(Vec::as_slice).unwrap_or_default();
-        for raw in &section.relocs {
-            let before = functions.partition_point(|f| u64::from(f.start) <= raw.offset);
-            let function = before.checked_sub(1).and_then(|at| functions.get(at));
-            if !function.is_some_and(|f| f.contains(raw.offset)) {
-                return Err(SpecError::Relocation {
-                    section: section.name.to_string(),
-                    function: None,
-                    offset: raw.offset,
-                    symbol: elf.symbol(raw.symbol).map(|s| s.name.to_string()).unwrap_or_default(),
-                    why: "no function stands there".to_string(),
-                });
-            }
-        }
+        let Some(raw) = section.relocs.iter().find(|raw| raw.offset >= section.size) else {
+            continue;
+        };
+        return Err(SpecError::Relocation {
+            section: section.name.to_string(),
+            function: None,
+            offset: raw.offset,
+            symbol: elf.symbol(raw.symbol).map(|s| s.name.to_string()).unwrap_or_default(),
+            why: "it lies behind the end of the section".to_string(),
+        });
     }
     Ok(())
 }

@@ -45,9 +45,9 @@ pub enum SpecError {
         /// What was expected.
         expected: &'static str,
     },
-    /// A legacy map definition of a size that no dialect has.
+    /// A legacy map definition that is too short.
     #[error(
-        "map {map:?}: a definition of {size} bytes in SEC(\"maps\"); 16, 20, 24, 28, 36 and 280 bytes are known"
+        "map {map:?}: a definition of {size} bytes in SEC(\"maps\"); it has at least 16: type, sizes of key and value, entries"
     )]
     MapDefinitionSize {
         /// The map.

@@ -24,6 +24,8 @@ const ENDING: &str = "/maps";
 
 /// **Bytes** of the shortest definition: type, key size, value size, number of entries.
 const SHORTEST: u64 = 16;
+/// **Bytes** of what all dialects agree in: the four words, and flags.
+const FIVE_WORDS: usize = 20;
 /// **Bytes** of a definition in the kernel's samples with all its fields, and in aya's form.
 const SAMPLES: usize = 28;
 /// **Bytes** of iproute2's `struct bpf_elf_map`.
@@ -121,17 +123,22 @@ fn definition(
 ) -> Result<Definition, SpecError> {
     let name = symbol.name.to_string();
     let wrong_size = || SpecError::MapDefinitionSize { map: name.clone(), size };
-    if size < SHORTEST || size % 4 != 0 {
+    if size < SHORTEST {
         return Err(wrong_size());
     }
     let start = usize::try_from(symbol.value).ok();
     let end = symbol.value.checked_add(size).and_then(|end| usize::try_from(end).ok());
     let bytes =
         start.zip(end).and_then(|(start, end)| section.data.get(start..end)).ok_or_else(wrong_size)?;
+    let said = dialect.is_some();
     let dialect = dialect.unwrap_or_else(|| by_size(bytes.len()));
-    let (known, tail) = bytes.split_at_checked(dialect.size()).unwrap_or((bytes, &[]));
+    let (mut known, tail) = bytes.split_at_checked(dialect.size()).unwrap_or((bytes, &[]));
     if tail.iter().any(|byte| *byte != 0) {
-        return Err(SpecError::MapDefinitionTail { map: name, size });
+        if said {
+            return Err(SpecError::MapDefinitionTail { map: name, size });
+        }
+        // A dialect that nobody told us of (Android's has an owner here, and more): only what all agree in is read.
+        known = bytes.get(..FIVE_WORDS).unwrap_or(bytes);
     }
 
     let mut words = Reader::new(known, endian);

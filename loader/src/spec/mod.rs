@@ -83,6 +83,8 @@ pub struct ObjectSpec {
     pub externs: BTreeMap<String, Extern>,
     /// Types, with sizes, offsets and linkage filled in as the kernel wants them.
     pub btf: Option<Btf>,
+    /// Why the object's types cannot be understood, if nothing in it needs them: then it goes on as if it had none.
+    pub btf_defect: Option<Box<SpecError>>,
 }
 
 /// A map as the object defines it.

@@ -269,8 +269,19 @@ fn by_row(name: &str) -> Option<SectionMatch> {
 
 fn by_id_key(name: &str) -> Option<SectionMatch> {
     let (id, key) = name.split_once('/')?;
-    let slot = SlotHint::Table { id: id.parse().ok()?, key: key.parse().ok()? };
+    let slot = SlotHint::Table { id: number(id)?, key: number(key)? };
     Some(untyped(SectionRule::IdKey, Some(slot)))
+}
+
+/// A number as C reads it (`%i`): hexadecimal behind `0x`, octal behind `0`.
+fn number(text: &str) -> Option<u32> {
+    let (digits, radix) = match (text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")), text) {
+        (Some(hex), _) => (hex, 16),
+        (None, "0") => (text, 10),
+        (None, _) => text.strip_prefix('0').map_or((text, 10), |octal| (octal, 8)),
+    };
+    let plain = digits.starts_with(|c: char| c.is_ascii_hexdigit());
+    u32::from_str_radix(digits, radix).ok().filter(|_| plain)
 }
 
 fn by_prefix(name: &str) -> Option<SectionMatch> {
@@ -384,6 +395,11 @@ mod tests {
         assert_eq!(classify("kprobe/7").slot, Some(SlotHint::LastTable { key: 7 }));
         assert_eq!(classify("kprobe/sys_read").slot, None);
         assert_eq!(classify("2/1").slot, Some(SlotHint::Table { id: 2, key: 1 }));
+        assert_eq!(classify("0xab/010").slot, Some(SlotHint::Table { id: 0xab, key: 8 }));
+        assert_eq!(classify("0/0").slot, Some(SlotHint::Table { id: 0, key: 0 }));
+        for name in ["0x/1", "+1/2", "1/-1", "1/2/3", "08/1", "a/1"] {
+            assert_eq!(classify(name).slot, None, "{name}");
+        }
         assert_eq!(classify("xdp/1").slot, None);
     }
 
