@@ -26,6 +26,7 @@ impl<K: Kernel> Session<'_, '_, K> {
         let fd_array = self.plan.object.fd_array.iter().map(|module| self.module(*module));
         let fd_array: Vec<_> = fd_array.collect::<Result<_, _>>()?;
         let infos = Infos::of(linked);
+        let code = load.code(linked);
         let info = self.btf().filter(|_| load.with_info && !infos.funcs.is_empty());
         let request = ProgLoad {
             name: &program.name,
@@ -35,7 +36,7 @@ impl<K: Kernel> Session<'_, '_, K> {
             flags: load.flags,
             license: &self.plan.license,
             kern_version: load.kern_version,
-            insns: &linked.insns,
+            insns: &code,
             maps: &maps,
             btfs: &btfs,
             fd_array: &fd_array,

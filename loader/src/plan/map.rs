@@ -2,16 +2,16 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{CreateMap, MapSlot, Options, PinnedMap, PlanError, Step, pins};
 use crate::btf::TypeId;
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
+use crate::sanitize;
 use crate::spec::{Inner, MapId, MapOrigin, MapSpec};
 use crate::target::KernelOps;
-use crate::uapi::{MapFlags, MapType, kernel_name};
+use crate::uapi::{MapFlags, MapType};
 
 /// Map types that take no types of keys and values: the kernel answers ENOTSUPP.
 ///
@@ -151,16 +151,19 @@ fn is_of_maps(spec: &MapSpec) -> bool {
 
 fn create(spec: &MapSpec, slot: MapSlot, inner: Option<MapSlot>, machine: &Machine) -> CreateMap {
     let features = machine.features;
+    let internal = spec.origin == MapOrigin::Internal;
     let mut flags = spec.flags;
-    if spec.origin == MapOrigin::Internal && !features.contains(Features::MMAPABLE_ARRAYS) {
-        flags.remove(MapFlags::MMAPABLE);
+    if internal {
+        flags.remove(missing_flags(features));
     }
     let typed = spec.key_type.0 != 0 || spec.value_type.0 != 0;
-    let takes_types = features.contains(Features::BTF) && !UNTYPED.contains(&spec.ty);
+    // Values without keys are sections of variables, or nothing that the kernel takes.
+    let as_types = if internal { Features::BTF | Features::BTF_DATASEC } else { Features::BTF };
+    let takes_types = features.contains(as_types) && !UNTYPED.contains(&spec.ty);
     CreateMap {
         slot,
         name: spec.name.clone(),
-        kernel_name: if features.contains(Features::NAMES) { kernel_name(&spec.name) } else { String::new() },
+        kernel_name: sanitize::name(&spec.name, features),
         ty: spec.ty,
         key_size: spec.key_size,
         value_size: spec.value_size,
@@ -172,6 +175,14 @@ fn create(spec: &MapSpec, slot: MapSlot, inner: Option<MapSlot>, machine: &Machi
         types: (typed && takes_types).then_some((spec.key_type, spec.value_type)),
         kernel_value: None,
     }
+}
+
+/// Flags of maps of global variables that the kernel does not know. The object's own flags are its own business.
+fn missing_flags(has: Features) -> MapFlags {
+    let mut missing = MapFlags::empty();
+    missing.set(MapFlags::MMAPABLE, !has.contains(Features::MMAPABLE_ARRAYS));
+    missing.set(MapFlags::RDONLY_PROG, !has.contains(Features::FROZEN_MAPS));
+    missing
 }
 
 /// What depends on the machine: one entry a CPU, and ring buffers of whole pages.

@@ -6,11 +6,13 @@
 
 mod error;
 mod map;
+mod needs;
 mod pins;
 mod program;
 mod slots;
 mod types;
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -19,11 +21,15 @@ use core::fmt;
 use crate::btf::TypeId;
 use crate::core_relo::Location;
 use crate::features::{Features, KernelVersion, Machine};
-use crate::link::LinkedObject;
+use crate::insn::Insn;
+use crate::link::{LinkedObject, LinkedProgram};
+use crate::patch::{self, Patch};
+use crate::sanitize;
 use crate::spec::{MapId, ProgId};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
 
 pub use error::PlanError;
+pub use needs::needs;
 
 /// The kernel calls that load an object.
 #[derive(Clone, Debug)]
@@ -246,6 +252,19 @@ pub struct LoadProgram {
     pub with_info: bool,
     /// Jump tables of which it uses a copy.
     pub copies: BTreeMap<MapId, u32>,
+    /// What this kernel must have otherwise in the linked program, and why. Empty on most kernels.
+    pub patches: Vec<Patch>,
+}
+
+impl LoadProgram {
+    /// The linked program's code as this kernel gets it, but for descriptors.
+    pub fn code<'l>(&self, linked: &'l LinkedProgram) -> Cow<'l, [Insn]> {
+        let mut code = Cow::Borrowed(linked.insns.as_slice());
+        if !self.patches.is_empty() {
+            patch::apply(code.to_mut(), &self.patches);
+        }
+        code
+    }
 }
 
 /// An entry of a map of programs or of maps.
@@ -311,10 +330,11 @@ pub fn plan<'o>(
 
     let mut steps = Vec::new();
     if let Some(btf) = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF)) {
-        steps.push(Step::LoadBtf(match types::needed(object) {
-            Some(needed) => btf.encode_where(|id| needed.get(id.index()).copied().unwrap_or(false)),
-            None => btf.encode(),
-        }));
+        let needed = types::needed(object);
+        // What lowering adds is needed: something refers to it.
+        let is_needed =
+            |id: TypeId| needed.as_ref().is_none_or(|list| *list.get(id.index()).unwrap_or(&true));
+        steps.push(Step::LoadBtf(sanitize::types(btf, machine.features, is_needed).encode_where(is_needed)));
     }
     let ids: Vec<ProgId> = programs.iter().map(|load| load.program).collect();
     let pins = pins::all(object, options, machine.features, &ids)?;

@@ -2,17 +2,17 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{LoadProgram, Options, PlanError, Select};
 use crate::bytes::Endian;
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
+use crate::sanitize;
 use crate::spec::section::SectionFlags;
-use crate::spec::{MapOrigin, ProgId, ProgramSpec, SlotHint};
+use crate::spec::{MapOrigin, ProgId, ProgramSpec, SlotHint, StructOps};
 use crate::target::{Attach, AttachError};
-use crate::uapi::{AttachType, ProgFlags, ProgType, kernel_name};
+use crate::uapi::{AttachType, ProgFlags, ProgType};
 
 /// Code of the other byte order can be looked at, not run.
 pub(super) fn check_endian(object: &LinkedObject) -> Result<(), PlanError> {
@@ -67,16 +67,13 @@ fn one(
     let Some(ty) = ty else {
         return Err(PlanError::NoType { program: program.name.clone(), section: program.section.clone() });
     };
+    let linked = object.program(id);
     let mut flags = ProgFlags::empty();
     flags.set(ProgFlags::SLEEPABLE, kind.flags.contains(SectionFlags::SLEEPABLE));
     flags.set(ProgFlags::XDP_HAS_FRAGS, kind.flags.contains(SectionFlags::XDP_FRAGS));
     Ok(LoadProgram {
         program: id,
-        kernel_name: if features.contains(Features::NAMES) {
-            kernel_name(&program.name)
-        } else {
-            String::new()
-        },
+        kernel_name: sanitize::name(&program.name, features),
         ty,
         attach: match hook.and_then(|hook| hook.member) {
             Some(member) => AttachType(member),
@@ -85,8 +82,9 @@ fn one(
         flags,
         hook: hook.map(|hook| hook.at),
         kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
-        with_info: features.contains(Features::FUNC_INFO),
+        with_info: features.contains(Features::FUNC_INFO) && linked.is_some_and(|l| !l.func_info.is_empty()),
         copies: BTreeMap::new(),
+        patches: linked.map(|linked| sanitize::helpers(linked, features)).unwrap_or_default(),
     })
 }
 
@@ -101,11 +99,24 @@ fn hook(object: &LinkedObject, id: ProgId, program: &ProgramSpec) -> Result<Opti
         Some(Ok(attach)) => Ok(Some(*attach)),
         Some(Err(why)) => Err(PlanError::Attach { program: name(), why: why.clone() }),
         None if kind.ty == Some(ProgType::STRUCT_OPS) => {
-            let why = AttachError::NoMap { section: section() };
-            Err(PlanError::Attach { program: name(), why })
+            let no_map = || {
+                let why = AttachError::NoMap { section: section() };
+                PlanError::Attach { program: name(), why }
+            };
+            Err(refused_table(object, program).unwrap_or_else(no_map))
         }
         None => Err(PlanError::NotAsked { program: name(), section: section() }),
     }
+}
+
+/// Why the table that refers to this program is refused, if one does.
+fn refused_table(object: &LinkedObject, program: &ProgramSpec) -> Option<PlanError> {
+    object.answers.struct_ops.iter().find_map(|(id, answer)| {
+        let map = object.spec.map(*id)?;
+        let refers = |ops: &StructOps| ops.programs.iter().any(|(_, func)| *func == program.func);
+        let why = answer.as_ref().err().filter(|_| map.struct_ops.as_ref().is_some_and(refers))?;
+        Some(PlanError::StructOps { map: map.name.clone(), why: why.clone() })
+    })
 }
 
 /// Modules whose types the programs refer to.
