@@ -69,7 +69,7 @@ impl<K: Kernel> Session<'_, '_, K> {
             program: program.name.clone(),
             section: program.section.clone(),
             ty: load.ty,
-            since: self.too_new(load.ty.since()),
+            beyond: load.beyond(linked, self.plan.kernel).map(Box::new),
             unlicensed: self.plan.license.is_empty(),
             errno,
             poisoned: poisoned::find(self.spec(), linked, &log.text).map(Box::new),

@@ -4,6 +4,7 @@
 //! is decided while it runs. Maps come first (legacy, `.maps`, internal; a map of maps behind the one that its inner maps
 //! look like), then programs, both in definition order, then the entries of jump tables, whose programs must exist.
 
+mod demand;
 mod error;
 mod map;
 mod needs;
@@ -28,6 +29,7 @@ use crate::sanitize;
 use crate::spec::{MapId, ProgId};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
 
+pub use demand::Demand;
 pub use error::PlanError;
 pub use needs::needs;
 
