@@ -105,6 +105,7 @@ fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Fa
         mixed_tables: MixedTables::Copy,
         ..Options::default()
     };
+    let machine = load::machine_for(&Linux, &object, &machine, &options);
     let plan = plan::plan(&object, &machine, &options);
     let plan = plan.map_err(|error| Failure::object(&name, LoadError::from(error)))?;
     let log = if args.log { LogPolicy::Whole } else { LogPolicy::End };

@@ -10,6 +10,7 @@ mod loaded;
 mod note;
 mod pins;
 mod poisoned;
+mod probe;
 mod program;
 mod session;
 pub(crate) mod slot;
@@ -28,6 +29,7 @@ pub use error::{Blame, ETHERNET_HEADER, LoadError};
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use note::Note;
 pub use poisoned::Poisoned;
+pub use probe::machine_for;
 pub use types::{CodeTypes, link_for};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
