@@ -8,6 +8,7 @@
 pub(crate) mod bounds;
 pub(crate) mod damage;
 pub(crate) mod fields;
+pub(crate) mod old_kernel;
 pub(crate) mod render;
 pub(crate) mod types;
 pub(crate) mod wire;

@@ -1,0 +1,211 @@
+//! Old kernels, as doubles that refuse what they refused: everything loads as they would need it, or says which Linux it
+//! needs.
+#![cfg(test)]
+#![cfg(feature = "kernel")]
+
+mod common;
+
+use std::fmt::Write;
+
+use common::old_kernel::{LIMITS, OldKernel, machine};
+use common::types::{answers, small_kernel};
+use common::{check, spec_of, xdp_options};
+use rxdp_loader::core_relo::KernelTypes;
+use rxdp_loader::features::{Features, KernelVersion, Machine};
+use rxdp_loader::link::{self, LinkedObject};
+use rxdp_loader::load::{self, Ask, Given, LoadError, Report};
+use rxdp_loader::patch::undo;
+use rxdp_loader::plan::{self, MixedTables, Options, Select};
+use rxdp_loader::sys::{DryRun, Kernel, Recorder};
+use rxdp_loader::target;
+
+/// All of an object is tried.
+fn options() -> Options {
+    Options { select: Select::All, mixed_tables: MixedTables::Copy, ..xdp_options() }
+}
+
+/// Kernels show their types since 5.4.
+fn linked_on(name: &str, version: (u8, u8)) -> LinkedObject {
+    let spec = spec_of(name);
+    let nothing = KernelTypes::default();
+    let answers = match version >= (5, 4) {
+        true => answers(&spec, &small_kernel().bytes()),
+        false => target::answer(&spec, &nothing, &nothing),
+    };
+    link::link_with(spec, answers)
+}
+
+/// Objects of this machine's byte order.
+fn objects() -> Vec<String> {
+    common::all().into_iter().filter(|name| !name.contains("bigendian")).collect()
+}
+
+fn tried<'p>(plan: &'p plan::LoadPlan<'_>, kernel: &impl Kernel) -> Report<'p> {
+    load::verify(plan, kernel, Given::default(), Ask::Nothing)
+}
+
+fn errors<'r>(report: &'r Report<'_>) -> Vec<&'r LoadError> {
+    let maps = report.maps.iter().filter_map(|map| map.result.as_ref().err());
+    let programs = report.programs.iter().filter_map(|program| program.result.as_ref().err());
+    maps.chain(programs).chain(&report.slots).collect()
+}
+
+/// What an error says that is no consequence of another one.
+fn cause(error: &LoadError) -> Option<String> {
+    let is_consequence = matches!(error, LoadError::MapMissing { .. } | LoadError::NotInPlan { .. });
+    (!is_consequence).then(|| error.to_string())
+}
+
+/// The part of an error that names a version: `5.2 (global variables)`.
+fn needs_of(name: &str, error: &str, (major, minor): (u8, u8)) -> String {
+    let (_, rest) = error.split_once("needs Linux ").unwrap_or_else(|| panic!("{name}: {error}"));
+    match rest.split_once(", this is Linux ") {
+        Some((needs, is)) => {
+            assert_eq!(is, format!("{major}.{minor}.0"));
+            needs.to_string()
+        }
+        // Who finds no types of the kernel does not know how old it is.
+        None => {
+            assert!(rest.starts_with("5.4 with CONFIG_DEBUG_INFO_BTF"), "{name}: {error}");
+            "5.4 (types of the kernel)".to_string()
+        }
+    }
+}
+
+#[test]
+fn every_object_loads_or_says_which_linux_it_needs() {
+    let mut text = String::new();
+    for limits in LIMITS {
+        let (mut loaded, (major, minor)) = (0, limits.version);
+        let mut refusals = Vec::new();
+        for name in objects() {
+            let object = linked_on(&name, limits.version);
+            let kernel = OldKernel::new(limits.version);
+            let machine = load::machine_for(&kernel, &object, &kernel.machine(), &options());
+            assert_eq!(machine, kernel.machine(), "{name}: the version alone told no lies");
+            let Ok(plan) = plan::plan(&object, &machine, &options()) else {
+                continue;
+            };
+            let report = tried(&plan, &kernel);
+            assert_eq!(report.notes, [], "{name} on Linux {major}.{minor}: all types are taken at once");
+            // What fails on a kernel that says yes fails for another reason than the kernel's age.
+            let object = linked_on(&name, (6, 18));
+            let newest = plan::plan(&object, &Machine::NEWEST, &options()).unwrap();
+            let newest = tried(&newest, &DryRun::new());
+            let everywhere: Vec<_> = errors(&newest).into_iter().map(ToString::to_string).collect();
+            let own = errors(&report).into_iter().filter(|error| !everywhere.contains(&error.to_string()));
+            let own: Vec<_> = own.filter_map(cause).collect();
+            loaded += usize::from(errors(&report).is_empty());
+            let mut needs: Vec<_> = own.iter().map(|error| needs_of(&name, error, limits.version)).collect();
+            needs.sort();
+            needs.dedup();
+            if !needs.is_empty() {
+                refusals.push(format!("  {name} needs {}\n", needs.join(", ")));
+            }
+        }
+        let _ = writeln!(text, "Linux {major}.{minor}: {loaded} load whole");
+        text += &refusals.concat();
+    }
+    check("doubles", &text);
+}
+
+/// What is asked to find out about a kernel, and what it says.
+fn probes(name: &str, kernel: impl Kernel, machine: &Machine) -> (Machine, String) {
+    let (major, minor) = (machine.kernel.major, machine.kernel.minor);
+    let object = linked_on(name, (major, minor));
+    let kernel = Recorder::new(kernel);
+    let found = load::machine_for(&kernel, &object, machine, &options());
+    (found, kernel.transcript().to_string())
+}
+
+#[test]
+fn nothing_is_asked_that_the_plan_does_not_depend_on() {
+    for name in objects() {
+        assert_eq!(probes(&name, DryRun::new(), &Machine::NEWEST).1, "", "{name}");
+    }
+    let asked = |name, version| probes(name, OldKernel::new(version), &machine(version)).1;
+    assert_eq!(asked("tail_kern-llc14.o", (6, 1)), "", "no types at all");
+    assert_eq!(asked("data.o", (6, 1)), "", "no enumerations of 64 bits");
+    check("data-5.4.probes", &asked("data.o", (5, 4)));
+    check("data-4.19.probes", &asked("data.o", (4, 19)));
+    check("data-4.14.probes", &asked("data.o", (4, 14)));
+}
+
+#[test]
+fn who_may_not_ask_asks_once() {
+    let denied = DryRun::failing(0, rxdp_loader::sys::Errno::EPERM);
+    let (found, text) = probes("data.o", denied, &machine((4, 14)));
+    assert_eq!((found, text.lines().count()), (machine((4, 14)), 1), "{text}");
+}
+
+/// A distribution's 4.18 that has what 5.15 has.
+#[test]
+fn what_a_distribution_added_is_found_and_used() {
+    let version = (4, 18);
+    let (found, _) = probes("data.o", OldKernel::new((5, 15)), &machine(version));
+    let gained = Features::GLOBAL_DATA | Features::FROZEN_MAPS | Features::BTF_DATASEC | Features::FUNC_INFO;
+    assert!(found.features.contains(gained), "{found:?}");
+    let object = linked_on("data.o", version);
+    let plan = plan::plan(&object, &found, &options()).unwrap();
+    let report = tried(&plan, &OldKernel::new((5, 15)));
+    assert_eq!((errors(&report).len(), report.notes.len()), (0, 0));
+    // By its version alone it would be refused.
+    let plan = plan::plan(&object, &machine(version), &options()).unwrap();
+    assert!(plan.refusal().unwrap().to_string().contains("needs Linux 5.2"));
+}
+
+/// If a plan changes with a feature, the feature is asked for.
+#[test]
+fn a_plan_depends_on_nothing_else() {
+    for name in objects() {
+        let object = linked_on(&name, (5, 4));
+        let with = |features| Machine { features, ..Machine::NEWEST };
+        let planned = |machine: &Machine| {
+            let plan = plan::plan(&object, machine, &options()).unwrap();
+            (plan.steps, plan.refused, plan.refused_maps)
+        };
+        let whole = planned(&Machine::NEWEST);
+        let by_version_alone = Features::UPROBE_MULTI;
+        for feature in (Features::all() - by_version_alone).iter() {
+            let without = with(Features::all() - feature);
+            let depends = planned(&without) != whole;
+            let needs = plan::needs(&object, &without, &options());
+            assert!(!depends || needs == feature, "{name} without {feature:?}: {needs:?}");
+        }
+        assert!(plan::needs(&object, &Machine::NEWEST, &options()).is_empty());
+    }
+}
+
+#[test]
+fn what_the_compiler_wrote_comes_back() {
+    let mut replaced = 0;
+    for name in objects() {
+        let object = linked_on(&name, (5, 4));
+        let plan = plan::plan(&object, &machine((5, 4)), &options()).unwrap();
+        for load in plan.programs() {
+            let linked = object.program(load.program).unwrap();
+            replaced += load.patches.len();
+            assert_eq!(undo(&load.code(linked), &load.patches).as_ref(), Some(&linked.insns), "{name}");
+        }
+        let newest = plan::plan(&object, &Machine::NEWEST, &options()).unwrap();
+        assert!(newest.programs().all(|load| load.patches.is_empty()), "{name}");
+    }
+    assert!(replaced > 0, "some object reads the kernel's memory");
+}
+
+/// Every version takes every object's types, as they are for it.
+#[test]
+fn types_are_lowered_for_every_version() {
+    let versions = (18..=20).map(|minor| (4, minor));
+    let versions = versions.chain((0..=19).map(|minor| (5, minor))).chain((0..=18).map(|minor| (6, minor)));
+    for (major, minor) in versions {
+        let kernel = KernelVersion { major, minor, patch: 0 };
+        for name in objects() {
+            let object = linked_on(&name, (5, 4));
+            let machine = Machine { kernel, features: Features::of(kernel), ..Machine::NEWEST };
+            let plan = plan::plan(&object, &machine, &options()).unwrap();
+            let report = tried(&plan, &OldKernel::new((major, minor)));
+            assert_eq!(report.notes, [], "{name} on Linux {major}.{minor}");
+        }
+    }
+}
