@@ -6,12 +6,13 @@
 mod common;
 
 use std::fmt::Write;
+use std::fs;
 
-use common::old_kernel::{LIMITS, OldKernel, machine};
+use common::old_kernel::{LIMITS, Limits, OldKernel, machine};
 use common::types::{answers, small_kernel};
 use common::{check, spec_of, xdp_options};
 use rxdp_loader::core_relo::KernelTypes;
-use rxdp_loader::features::{Features, KernelVersion, Machine};
+use rxdp_loader::features::{FEATURES, FeatureRow, Features, KernelVersion, Machine};
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Ask, Given, LoadError, Report};
 use rxdp_loader::patch::undo;
@@ -208,4 +209,24 @@ fn types_are_lowered_for_every_version() {
             assert_eq!(report.notes, [], "{name} on Linux {major}.{minor}");
         }
     }
+}
+
+/// The documentation's table is the loader's, and its list of doubles is ours.
+#[test]
+fn the_documentation_says_what_the_code_knows() {
+    const HEAD: &str = "| feature | since | without it |\n|---|---|---|\n";
+    let path = common::crate_dir().join("../docs/kernel-support.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let row =
+        |row: &FeatureRow| format!("| {} | {}.{} | {} |\n", row.name, row.since.0, row.since.1, row.without);
+    let table: String = FEATURES.iter().map(row).collect();
+    let (before, behind) = page.split_once(HEAD).unwrap();
+    let (written, rest) = behind.split_at(behind.find("\n\n").map_or(0, |at| at + 1));
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, [before, HEAD, &table, rest].concat()).unwrap();
+        return;
+    }
+    assert_eq!(written, table, "UPDATE_EXPECT=1 rewrites it");
+    let versions: Vec<_> = LIMITS.iter().map(|Limits { version: (a, b), .. }| format!("{a}.{b}")).collect();
+    assert!(page.contains(&format!("\nDoubles: {}.\n", versions.join(", "))), "{versions:?}");
 }
