@@ -59,7 +59,7 @@ fn every_kind() -> Btf {
     let outer = types.add("outer", Kind::Func { proto, linkage: Linkage::GLOBAL });
     types.add("arg:nonnull", Kind::DeclTag { target: outer, component: 0, attribute: false });
     let count = types.add("count", Kind::Var { ty: double, linkage: Linkage::GLOBAL });
-    let flag = types.add("flag", Kind::Var { ty: int, linkage: Linkage::STATIC });
+    let flag = types.add("inner.flag", Kind::Var { ty: int, linkage: Linkage::STATIC });
     let vars = [(count, 0, 8), (flag, 8, 4)].map(|(var, offset, size)| SecVar { var, offset, size });
     types.add(".data", Kind::Datasec { size: 12, vars: vars.to_vec() });
     let ops = types.add("ops", Kind::Var { ty: mixed, linkage: Linkage::GLOBAL });

@@ -123,9 +123,10 @@ impl Lowering<'_> {
     }
 
     /// A section of variables as a structure.
-    fn structure(&self, size: u32, vars: &[SecVar]) -> Kind {
+    fn structure(&mut self, size: u32, vars: &[SecVar]) -> Kind {
         let member = |var: &SecVar| Member {
-            name: self.btf.get(var.var).map_or(StrOff(0), |ty| ty.name),
+            // `static` variables of functions have the function's name and a dot before their own.
+            name: self.identifier(self.btf.get(var.var).map_or(StrOff(0), |ty| ty.name)),
             ty: var.var,
             bit_offset: var.offset.saturating_mul(8),
             bit_size: 0,
@@ -145,8 +146,12 @@ impl Lowering<'_> {
 
     /// The name with underscores in place of what no name in C has: `.rodata` is no name for a structure.
     fn identifier(&mut self, name: StrOff) -> StrOff {
-        let clean = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
-        let text: String = self.btf.string(name).chars().map(clean).collect();
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let text = self.btf.string(name);
+        if text.chars().all(fits) {
+            return name;
+        }
+        let text: String = text.chars().map(|c| if fits(c) { c } else { '_' }).collect();
         self.add(&text)
     }
 

@@ -185,6 +185,9 @@ impl OldKernel {
         if types.key != TypeId(0) {
             return refuse(size(types.key)? != request.key_size);
         }
+        if request.ty == MapType::BLOOM_FILTER {
+            return Ok(());
+        }
         let section = matches!(btf.kind(types.value), Some(Kind::Datasec { .. }));
         refuse(!section || request.ty != MapType::ARRAY || request.max_entries != 1)
     }
@@ -282,7 +285,9 @@ fn has_a_fit_name(btf: &Btf, ty: &Type) -> bool {
         | Kind::Restrict(_)
         | Kind::FuncProto { .. } => none,
         Kind::Composite { .. } | Kind::Enum { .. } | Kind::Enum64 { .. } => optional(ty.name),
-        Kind::Typedef(_) | Kind::Fwd { .. } | Kind::Func { .. } | Kind::Var { .. } => is_identifier(&name),
+        Kind::Typedef(_) | Kind::Fwd { .. } | Kind::Func { .. } => is_identifier(&name),
+        // `static` variables of functions.
+        Kind::Var { .. } => is_identifier(&name.replace('.', "_")),
         Kind::Datasec { .. } => name.len() > 1 && name.chars().skip(1).all(|c| c.is_ascii_graphic()),
         Kind::TypeTag { .. } | Kind::DeclTag { .. } => !none,
         Kind::Int { .. } | Kind::Float { .. } | Kind::Void => true,
