@@ -176,6 +176,21 @@ fn the_running_kernel_takes_the_types_of_every_version() {
     assert!(!knows_all || taken > all.len() / 2, "{taken} of {} were taken as they are", all.len());
 }
 
+/// Nor does a probe ask for less than it means to: no version has more than it says.
+#[test]
+fn each_version_has_what_it_says_and_no_more() {
+    let mut everything = linked("data.o");
+    everything.spec.btf = Some(every_kind());
+    let reading = linked_for("core_kernel.o", &small_kernel().bytes());
+    for version in (14..18).map(|minor| (4, minor)).chain(versions()) {
+        for object in [&everything, &reading] {
+            let (kernel, machine) = (OldKernel::new(version), machine(version));
+            let found = load::machine_for(&kernel, object, &machine, &xdp_options());
+            assert_eq!(found.features.difference(machine.features), Features::empty(), "{version:?}");
+        }
+    }
+}
+
 /// Each probe asks for what it means to ask for: a kernel that has everything says yes to all of them.
 #[test]
 fn the_running_kernel_has_what_its_version_says() {

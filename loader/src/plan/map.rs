@@ -221,6 +221,18 @@ mod tests {
     }
 
     #[test]
+    fn values_without_keys_have_types_only_where_there_are_sections() {
+        let types = |origin, features| {
+            let spec =
+                MapSpec { value_type: TypeId(7), ty: MapType::ARRAY, ..MapSpec::new("m", ".bss", origin) };
+            create(&spec, MapSlot::Map(MapId(0)), None, &Machine { features, ..Machine::NEWEST }).types
+        };
+        let (all, no_sections) = (Features::all(), Features::all().difference(Features::BTF_DATASEC));
+        assert!(types(MapOrigin::Internal, all).is_some() && types(MapOrigin::Btf, no_sections).is_some());
+        assert_eq!(types(MapOrigin::Internal, no_sections), None);
+    }
+
+    #[test]
     fn a_map_of_maps_must_say_what_is_inside() {
         let options = Options::default();
         let given = Options { inner_given: [MapId(0)].into(), ..Options::default() };

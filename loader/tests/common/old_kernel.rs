@@ -288,7 +288,7 @@ fn has_a_fit_name(btf: &Btf, ty: &Type) -> bool {
         Kind::Typedef(_) | Kind::Fwd { .. } | Kind::Func { .. } => is_identifier(&name),
         // `static` variables of functions.
         Kind::Var { .. } => is_identifier(&name.replace('.', "_")),
-        Kind::Datasec { .. } => name.len() > 1 && name.chars().skip(1).all(|c| c.is_ascii_graphic()),
+        Kind::Datasec { .. } => !none && name.chars().skip(1).all(|c| c.is_ascii_graphic()),
         Kind::TypeTag { .. } | Kind::DeclTag { .. } => !none,
         Kind::Int { .. } | Kind::Float { .. } | Kind::Void => true,
     };
