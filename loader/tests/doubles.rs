@@ -179,19 +179,22 @@ fn a_plan_depends_on_nothing_else() {
 
 #[test]
 fn what_the_compiler_wrote_comes_back() {
-    let mut replaced = 0;
+    let mut replaced = String::new();
     for name in objects() {
         let object = linked_on(&name, (5, 4));
         let plan = plan::plan(&object, &machine((5, 4)), &options()).unwrap();
         for load in plan.programs() {
             let linked = object.program(load.program).unwrap();
-            replaced += load.patches.len();
+            let spec = object.spec.program(load.program).unwrap();
+            for patch in &load.patches {
+                let _ = writeln!(replaced, "{name}: {}+{}: {}", spec.name, patch.at, patch.reason);
+            }
             assert_eq!(undo(&load.code(linked), &load.patches).as_ref(), Some(&linked.insns), "{name}");
         }
         let newest = plan::plan(&object, &Machine::NEWEST, &options()).unwrap();
         assert!(newest.programs().all(|load| load.patches.is_empty()), "{name}");
     }
-    assert!(replaced > 0, "some object reads the kernel's memory");
+    check("helpers-5.4", &replaced);
 }
 
 /// Every version takes every object's types, as they are for it.
