@@ -84,6 +84,8 @@ bitflags::bitflags! {
         const BTF_QUESTION_MARK = 1 << 19;
         /// `kind_flag` of tags.
         const BTF_ATTRIBUTES = 1 << 20;
+        /// `BTF_KIND_DATASEC` without variables.
+        const BTF_EMPTY_SECTION = 1 << 21;
     }
 }
 
@@ -162,6 +164,12 @@ pub const FEATURES: &[FeatureRow] = &[
         (5, 6),
         "global functions in BTF",
         "all are static: verified where they are called",
+    ),
+    row(
+        Features::BTF_EMPTY_SECTION,
+        (5, 12),
+        "sections without variables in BTF",
+        "a structure without members; the map of such a section has no types",
     ),
     row(
         Features::BTF_FLOAT,

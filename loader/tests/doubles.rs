@@ -16,7 +16,7 @@ use rxdp_loader::features::{FEATURES, FeatureRow, Features, KernelVersion, Machi
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Ask, Given, LoadError, Report};
 use rxdp_loader::patch::undo;
-use rxdp_loader::plan::{self, MixedTables, Options, Select};
+use rxdp_loader::plan::{self, MixedTables, Options, Select, Step};
 use rxdp_loader::sys::{DryRun, Kernel, Recorder};
 use rxdp_loader::target;
 
@@ -153,6 +153,21 @@ fn what_a_distribution_added_is_found_and_used() {
     // By its version alone it would be refused.
     let plan = plan::plan(&object, &machine(version), &options()).unwrap();
     assert!(plan.refusal().unwrap().to_string().contains("needs Linux 5.2"));
+}
+
+/// A value without a key is a section of variables or nothing, and a lowered section is none.
+#[test]
+fn maps_of_lowered_sections_have_no_types() {
+    let object = linked_on("data.o", (5, 4));
+    let typed = |features| {
+        let plan = plan::plan(&object, &Machine { features, ..Machine::NEWEST }, &options()).unwrap();
+        let typed =
+            |step: &Step| if let Step::CreateMap(map) = step { Some(map.types.is_some()) } else { None };
+        plan.steps.iter().filter_map(typed).collect::<Vec<_>>()
+    };
+    // The last one is of strings that have no type anywhere.
+    assert_eq!(typed(Features::all()), [true, true, true, false]);
+    assert_eq!(typed(Features::all().difference(Features::BTF_DATASEC)), [false; 4]);
 }
 
 /// If a plan changes with a feature, the feature is asked for.

@@ -62,6 +62,7 @@ fn every_kind() -> Btf {
     let flag = types.add("inner.flag", Kind::Var { ty: int, linkage: Linkage::STATIC });
     let vars = [(count, 0, 8), (flag, 8, 4)].map(|(var, offset, size)| SecVar { var, offset, size });
     types.add(".data", Kind::Datasec { size: 12, vars: vars.to_vec() });
+    types.add(".rodata", Kind::Datasec { size: 4, vars: Vec::new() });
     let ops = types.add("ops", Kind::Var { ty: mixed, linkage: Linkage::GLOBAL });
     types.add(
         "?.struct_ops",

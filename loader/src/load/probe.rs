@@ -82,6 +82,9 @@ const PROBES: &[Probe] = &[
     probe(Features::BTF_KIND_FLAG, Features::BTF, |ask| ask.types(&[structure(3)])),
     probe(Features::BTF_DATASEC, Features::BTF, |ask| ask.types(&section(DOT_X))),
     probe(Features::BTF_QUESTION_MARK, Features::BTF_DATASEC, |ask| ask.types(&section(QUESTION_X))),
+    probe(Features::BTF_EMPTY_SECTION, Features::BTF_DATASEC, |ask| {
+        ask.types(&[(DOT_X, Kind::Datasec { size: 4, vars: Vec::new() })])
+    }),
     probe(Features::BTF_FLOAT, Features::BTF, |ask| ask.types(&[(X, Kind::Float { size: 4 })])),
     probe(Features::BTF_DECL_TAG, Features::BTF, |ask| {
         ask.types(&[structure(0), (X, Kind::DeclTag { target: TypeId(2), component: -1, attribute: false })])

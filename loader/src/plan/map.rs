@@ -69,6 +69,9 @@ pub(super) fn steps(
             make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine)));
         }
         let mut map = create(spec, MapSlot::Map(id), inner, machine);
+        if spec.origin == MapOrigin::Internal && !section_is_kept(object, spec, machine.features) {
+            map.types = None;
+        }
         match object.answers.struct_ops.get(&id) {
             Some(Ok(ops)) => as_kernel_has_it(&mut map, ops),
             Some(Err(why)) => {
@@ -90,6 +93,11 @@ pub(super) fn steps(
         }
     }
     refused
+}
+
+/// Whether the kernel sees the section of variables as one: a value without a key can be nothing else.
+fn section_is_kept(object: &LinkedObject, spec: &MapSpec, has: Features) -> bool {
+    object.spec.btf.as_ref().is_some_and(|btf| sanitize::is_kept(btf, spec.value_type, has))
 }
 
 /// The value of a table of functions is the kernel's structure, not the object's.
@@ -157,9 +165,7 @@ fn create(spec: &MapSpec, slot: MapSlot, inner: Option<MapSlot>, machine: &Machi
         flags.remove(missing_flags(features));
     }
     let typed = spec.key_type.0 != 0 || spec.value_type.0 != 0;
-    // Values without keys are sections of variables, or nothing that the kernel takes.
-    let as_types = if internal { Features::BTF | Features::BTF_DATASEC } else { Features::BTF };
-    let takes_types = features.contains(as_types) && !UNTYPED.contains(&spec.ty);
+    let takes_types = features.contains(Features::BTF) && !UNTYPED.contains(&spec.ty);
     CreateMap {
         slot,
         name: spec.name.clone(),
@@ -218,18 +224,6 @@ mod tests {
         assert_eq!(entries(MapType::RINGBUF, 1), 4096);
         assert_eq!(entries(MapType::RINGBUF, 0), 0);
         assert_eq!(entries(MapType::HASH, 5000), 5000);
-    }
-
-    #[test]
-    fn values_without_keys_have_types_only_where_there_are_sections() {
-        let types = |origin, features| {
-            let spec =
-                MapSpec { value_type: TypeId(7), ty: MapType::ARRAY, ..MapSpec::new("m", ".bss", origin) };
-            create(&spec, MapSlot::Map(MapId(0)), None, &Machine { features, ..Machine::NEWEST }).types
-        };
-        let (all, no_sections) = (Features::all(), Features::all().difference(Features::BTF_DATASEC));
-        assert!(types(MapOrigin::Internal, all).is_some() && types(MapOrigin::Btf, no_sections).is_some());
-        assert_eq!(types(MapOrigin::Internal, no_sections), None);
     }
 
     #[test]

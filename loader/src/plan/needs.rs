@@ -46,7 +46,6 @@ fn needs_of_map(map: &MapSpec) -> Features {
     let mut needs = name | Features::GLOBAL_DATA;
     needs.set(Features::FROZEN_MAPS, map.frozen || map.flags.contains(MapFlags::RDONLY_PROG));
     needs.set(Features::MMAPABLE_ARRAYS, map.flags.contains(MapFlags::MMAPABLE));
-    needs.set(Features::BTF_DATASEC, map.value_type.0 != 0);
     needs
 }
 

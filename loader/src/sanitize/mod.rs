@@ -15,7 +15,7 @@ use crate::features::Features;
 use crate::uapi::kernel_name;
 
 pub use code::{helpers, needs_of_code};
-pub use types::{TYPE_FEATURES, needs_of_types, types};
+pub use types::{TYPE_FEATURES, is_kept, needs_of_types, types};
 
 /// A name of a map or program as the kernel takes it; empty where it knows no names.
 pub fn name(name: &str, has: Features) -> String {

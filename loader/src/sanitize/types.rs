@@ -11,6 +11,7 @@ use crate::features::Features;
 pub const TYPE_FEATURES: Features = Features::FUNC_INFO
     .union(Features::BTF_KIND_FLAG)
     .union(Features::BTF_DATASEC)
+    .union(Features::BTF_EMPTY_SECTION)
     .union(Features::BTF_FUNC_GLOBAL)
     .union(Features::BTF_FLOAT)
     .union(Features::BTF_DECL_TAG)
@@ -44,15 +45,22 @@ pub fn needs_of_types(btf: &Btf, is_needed: impl Fn(TypeId) -> bool) -> Features
     types.map(|(_, ty)| needs(btf, ty)).collect()
 }
 
+/// Whether a kernel with these features takes this type as it is.
+pub fn is_kept(btf: &Btf, id: TypeId, has: Features) -> bool {
+    btf.get(id).is_some_and(|ty| has.contains(needs(btf, ty)))
+}
+
 /// What a kernel must have to take this type as it is.
 fn needs(btf: &Btf, ty: &Type) -> Features {
     let attribute = |is: &bool| if *is { Features::BTF_ATTRIBUTES } else { Features::empty() };
     match &ty.kind {
         Kind::Var { .. } => Features::BTF_DATASEC,
-        Kind::Datasec { .. } if btf.bytes_at(ty.name).starts_with(b"?") => {
-            Features::BTF_DATASEC | Features::BTF_QUESTION_MARK
+        Kind::Datasec { vars, .. } => {
+            let mut needs = Features::BTF_DATASEC;
+            needs.set(Features::BTF_QUESTION_MARK, btf.bytes_at(ty.name).starts_with(b"?"));
+            needs.set(Features::BTF_EMPTY_SECTION, vars.is_empty());
+            needs
         }
-        Kind::Datasec { .. } => Features::BTF_DATASEC,
         Kind::FuncProto { .. } | Kind::Func { linkage: Linkage::STATIC, .. } => Features::FUNC_INFO,
         Kind::Func { .. } => Features::FUNC_INFO | Features::BTF_FUNC_GLOBAL,
         Kind::Float { .. } => Features::BTF_FLOAT,
@@ -93,7 +101,7 @@ impl Lowering<'_> {
         let nameless = |kind| Type { name: StrOff(0), kind };
         match &ty.kind {
             Kind::Var { .. } | Kind::DeclTag { .. } => named(BYTE),
-            Kind::Datasec { size, vars } if missing.contains(Features::BTF_DATASEC) => {
+            Kind::Datasec { size, vars } if missing != Features::BTF_QUESTION_MARK => {
                 let kind = self.structure(*size, vars);
                 Type { name: self.identifier(ty.name), kind }
             }

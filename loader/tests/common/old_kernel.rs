@@ -255,6 +255,7 @@ fn kind_since(btf: &Btf, ty: &Type) -> Option<(u8, u8)> {
     Some(match &ty.kind {
         Kind::DeclTag { attribute: true, .. } | Kind::TypeTag { attribute: true, .. } => (6, 15),
         Kind::Datasec { .. } if btf.string(ty.name).starts_with('?') => (6, 9),
+        Kind::Datasec { vars, .. } if vars.is_empty() => (5, 12),
         Kind::Enum64 { .. } | Kind::Enum { signed: true, .. } => (6, 0),
         Kind::TypeTag { .. } => (5, 17),
         Kind::DeclTag { .. } => (5, 16),
