@@ -16,9 +16,10 @@ use rxdp_loader::features::{FEATURES, FeatureRow, Features, KernelVersion, Machi
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Ask, Given, LoadError, Report};
 use rxdp_loader::patch::undo;
-use rxdp_loader::plan::{self, MixedTables, Options, Select, Step};
+use rxdp_loader::plan::{self, LoadProgram, MixedTables, Options, Select, Step};
 use rxdp_loader::sys::{DryRun, Kernel, Recorder};
 use rxdp_loader::target;
+use rxdp_loader::uapi::{AttachType, ProgFlags, ProgType};
 
 /// All of an object is tried.
 fn options() -> Options {
@@ -108,6 +109,32 @@ fn every_object_loads_or_says_which_linux_it_needs() {
         text += &refusals.concat();
     }
     check("doubles", &text);
+}
+
+/// Of several things that the kernel is too old for, the newest is what helps.
+#[test]
+fn the_newest_thing_is_named() {
+    let object = linked_on("calls.o", (5, 4));
+    let plan = plan::plan(&object, &Machine::NEWEST, &options()).unwrap();
+    let load = plan.programs().next().unwrap().clone();
+    let linked = object.program(load.program).unwrap();
+    let says = |load: &LoadProgram, version| {
+        let beyond = load.beyond(linked, machine(version).kernel);
+        beyond.map(|beyond| beyond.to_string()).unwrap_or_default()
+    };
+    assert_eq!(says(&load, (4, 15)), "needs Linux 4.16 (subprograms), this is Linux 4.15.0");
+    assert_eq!(says(&load, (4, 16)), "");
+    let frags = LoadProgram { flags: ProgFlags::XDP_HAS_FRAGS, ..load.clone() };
+    assert_eq!(says(&frags, (4, 15)), "needs Linux 5.18 (xdp.frags), this is Linux 4.15.0");
+    let sleepable = |ty| LoadProgram { flags: ProgFlags::SLEEPABLE, ty, ..load.clone() };
+    assert_eq!(says(&sleepable(ProgType::LSM), (5, 11)), "");
+    let uprobe = says(&sleepable(ProgType::KPROBE), (5, 11));
+    assert_eq!(uprobe, "needs Linux 6.0 (sleepable uprobes), this is Linux 5.11.0");
+    // XDP programs may say what they like; others are refused for it.
+    let attach = AttachType::CGROUP_UDP6_RECVMSG;
+    assert_eq!(says(&LoadProgram { attach, ..load.clone() }, (5, 0)), "");
+    let address = LoadProgram { attach, ty: ProgType::CGROUP_SOCK_ADDR, ..load.clone() };
+    assert!(says(&address, (5, 0)).contains("5.2 (attach type cgroup_udp6_recvmsg)"));
 }
 
 /// What is asked to find out about a kernel, and what it says.

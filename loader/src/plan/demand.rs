@@ -57,8 +57,8 @@ impl LoadProgram {
         if ATTACH_IS_CHECKED.contains(&self.ty) {
             newest.add(self.attach.since().and_then(version), || format!("attach type {}", self.attach));
         }
-        for (flag, since, name) in PROG_FLAGS {
-            if self.flags.contains(*flag) {
+        for (flag, ty, since, name) in PROG_FLAGS {
+            if self.flags.contains(*flag) && ty.is_none_or(|ty| ty == self.ty) {
                 newest.add(Some(*since), || (*name).to_string());
             }
         }
@@ -104,9 +104,13 @@ const MAP_FLAGS: &[(MapFlags, (u8, u8))] = &[
     (MapFlags::VTYPE_BTF_OBJ_FD, (6, 9)),
 ];
 
-const PROG_FLAGS: &[(ProgFlags, (u8, u8), &str)] = &[
-    (ProgFlags::SLEEPABLE, (5, 10), "sleepable programs"),
-    (ProgFlags::XDP_HAS_FRAGS, (5, 18), "xdp.frags"),
+/// A flag, the only type that this is about, since when, and what it is called.
+type FlagRow = (ProgFlags, Option<ProgType>, (u8, u8), &'static str);
+
+const PROG_FLAGS: &[FlagRow] = &[
+    (ProgFlags::SLEEPABLE, None, (5, 10), "sleepable programs"),
+    (ProgFlags::SLEEPABLE, Some(ProgType::KPROBE), (6, 0), "sleepable uprobes"),
+    (ProgFlags::XDP_HAS_FRAGS, None, (5, 18), "xdp.frags"),
 ];
 
 /// Most instructions of a program before Linux 5.2. Source: `BPF_MAXINSNS`.

@@ -19,7 +19,7 @@ use rxdp_loader::sys::{
     Bpffs, BtfLoad, DryRun, Errno, Kernel, Log, MapCreate, MapInfo, MapTypes, MapUpdate, Mapping, Named,
     Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
 };
-use rxdp_loader::uapi::{MapType, ProgType};
+use rxdp_loader::uapi::{MapType, ProgFlags, ProgType};
 
 /// What one version knows: the last numbers of its lists, its flags, and how many **bytes** of attributes it reads.
 #[derive(Clone, Copy, Debug)]
@@ -205,6 +205,9 @@ impl OldKernel {
         self.check_attr(used, self.limits.prog_attr)?;
         self.check_name(request.kernel_name)?;
         refuse(request.ty.0 > self.limits.prog_type || request.flags.bits() & !self.limits.prog_flags != 0)?;
+        if request.flags.contains(ProgFlags::SLEEPABLE) && request.ty == ProgType::KPROBE {
+            self.since((6, 0))?;
+        }
         if self.version < (5, 2) && request.insns.len() > 4096 {
             return Err(Errno::E2BIG);
         }
