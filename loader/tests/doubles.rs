@@ -17,7 +17,7 @@ use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Ask, Given, LoadError, Report};
 use rxdp_loader::patch::undo;
 use rxdp_loader::plan::{self, LoadProgram, MixedTables, Options, Select, Step};
-use rxdp_loader::sys::{DryRun, Kernel, Recorder};
+use rxdp_loader::sys::{DryRun, Kernel, Recorder, Replay};
 use rxdp_loader::target;
 use rxdp_loader::uapi::{AttachType, ProgFlags, ProgType};
 
@@ -164,6 +164,25 @@ fn who_may_not_ask_asks_once() {
     let denied = DryRun::failing(0, rxdp_loader::sys::Errno::EPERM);
     let (found, text) = probes("data.o", denied, &machine((4, 14)));
     assert_eq!((found, text.lines().count()), (machine((4, 14)), 1), "{text}");
+}
+
+/// What a kernel was asked before the load is part of the recording, and found out again from it.
+#[test]
+fn a_recording_of_an_old_kernel_plays_back() {
+    let object = linked_on("values.o", (5, 4));
+    let recorder = Recorder::new(OldKernel::new((4, 19)));
+    let found = prepare_and_load(&object, &recorder);
+    let replay = Replay::new(recorder.transcript());
+    assert_eq!(prepare_and_load(&object, &replay), found);
+    assert_eq!(replay.finish(), Ok(()));
+    assert!(recorder.transcript().to_string().starts_with("BTF_LOAD probe "));
+}
+
+fn prepare_and_load(object: &LinkedObject, kernel: &impl Kernel) -> Machine {
+    let found = load::machine_for(kernel, object, &machine((4, 19)), &xdp_options());
+    let plan = plan::plan(object, &found, &xdp_options()).unwrap();
+    load::execute(&plan, kernel, Given::default()).unwrap();
+    found
 }
 
 /// A distribution's 4.18 that has what 5.15 has.
