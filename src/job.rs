@@ -156,6 +156,7 @@ pub(crate) fn load<K: Kernel>(
     wishes: Wishes,
 ) -> Result<Loaded, Failure> {
     let Wishes { entry, mut options, no_infer, slots_given, purpose, jobs } = wishes;
+    let machine = &load::machine_for(kernel, &object, machine, &options);
     let planned =
         |options: &Options| plan::plan(&object, machine, options).map_err(|error| load_failure(name, error));
     let mut plan = planned(&options)?;

@@ -69,6 +69,7 @@ pub fn load_bpf_file_fixup_map(
         reused: maps.keys().copied().collect(),
         ..Options::default()
     };
+    let machine = load::machine_for(&Linux, &object, &machine, &options);
     let plan = plan::plan(&object, &machine, &options).map_err(LoadError::from)?;
     let loaded = load::execute(&plan, &Linux, Given { maps, ..Given::default() })?;
     let map_data = object.spec.maps;

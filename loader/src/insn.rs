@@ -159,6 +159,11 @@ impl Insn {
         }
     }
 
+    /// The number of the helper function that this calls, if it calls one. Source: `enum bpf_func_id`.
+    pub const fn helper(self) -> Option<u32> {
+        if self.is_call() && self.src == 0 { Some(u32::from_ne_bytes(self.imm.to_ne_bytes())) } else { None }
+    }
+
     /// The same slot with another pseudo source and immediate.
     pub const fn with(self, src: u8, imm: i32) -> Self {
         Self { src, imm, ..self }

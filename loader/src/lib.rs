@@ -61,6 +61,7 @@ pub mod join;
 pub mod link;
 pub mod patch;
 pub mod plan;
+pub mod sanitize;
 pub mod spec;
 pub mod tail_calls;
 pub mod target;

@@ -94,7 +94,8 @@ impl<K: Kernel> Loader<K> {
             inner_given: inner.keys().copied().collect(),
             ..Options::default()
         };
-        let plan = plan::plan(&linked, &self.machine, &options).map_err(LoadError::from)?;
+        let machine = load::machine_for(&self.kernel, &linked, &self.machine, &options);
+        let plan = plan::plan(&linked, &machine, &options).map_err(LoadError::from)?;
         let given = Given { maps: reused, inner, log: self.log, jobs: self.jobs };
         Ok(load::execute(&plan, &self.kernel, given)?)
     }

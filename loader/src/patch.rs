@@ -68,6 +68,13 @@ pub enum Reason {
         /// The subprogram's name.
         callee: String,
     },
+    /// It calls a helper that the kernel does not have, but one that does the same.
+    Helper {
+        /// The helper's name.
+        helper: String,
+        /// What is called in its place.
+        by: String,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -80,6 +87,16 @@ impl fmt::Display for Reason {
             Self::Poison { need, why } => write!(f, "{need}: {why}: must not be reached"),
             Self::Call { callee } => write!(f, "call {callee}"),
             Self::FunctionAddress { callee } => write!(f, "address of {callee}"),
+            Self::Helper { helper, by } => write!(f, "call {by}: this kernel has no {helper}"),
+        }
+    }
+}
+
+/// Makes the changes; code that they do not fit stays as it is.
+pub fn apply(code: &mut [Insn], patches: &[Patch]) {
+    for patch in patches {
+        if let Some(slot) = code.get_mut(patch.at.index()) {
+            *slot = patch.after;
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::bytes::unsigned;
 use crate::insn::{CALL, EXIT, Insn, InsnIdx, LD_IMM64};
 use crate::link::{LinkedObject, LinkedProgram};
 use crate::spec::{MapId, ProgId};
-use crate::uapi::{helper, pseudo};
+use crate::uapi::{Helper, pseudo};
 
 /// One tail call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,7 +130,7 @@ fn reached(entry: ProgId, sites: &[Site], filled: &[Entry]) -> BTreeSet<ProgId> 
 }
 
 fn sites_of(program: &LinkedProgram) -> Vec<Site> {
-    let is_tail_call = |insn: &Insn| insn.is_call() && insn.src == 0 && insn.imm == helper::TAIL_CALL;
+    let is_tail_call = |insn: &Insn| insn.helper() == Some(Helper::TAIL_CALL.0);
     let calls: Vec<InsnIdx> = (0u32..)
         .map(InsnIdx)
         .zip(&program.insns)
@@ -261,7 +261,7 @@ mod tests {
         }
     }
 
-    const TAIL_CALL: Insn = Insn { code: CALL, dst: 0, src: 0, off: 0, imm: helper::TAIL_CALL };
+    const TAIL_CALL: Insn = Insn { code: CALL, dst: 0, src: 0, off: 0, imm: 12 };
     const TABLE_LOAD: Insn = Insn { code: LD_IMM64, dst: 2, src: pseudo::MAP_FD, off: 0, imm: 0 };
     const HALF: Insn = Insn { code: 0, dst: 0, src: 0, off: 0, imm: 0 };
 

@@ -1,4 +1,4 @@
-//! The kernel's numbers and their names: map types, program types, attach types, flags, pseudo registers.
+//! The kernel's numbers and their names: map types, program types, attach types, helpers, flags, pseudo registers.
 //!
 //! Data only. A number that these tables do not know stays usable: it is printed as a number and the kernel
 //! decides. The room imports nothing.
@@ -21,7 +21,7 @@ macro_rules! kernel_numbers {
                 pub const $constant: Self = Self($number);
             )*
 
-            const TABLE: &'static [(u32, &'static str, &'static str)] = &[$(($number, $name, $since),)*];
+            pub(crate) const TABLE: &'static [(u32, &'static str, &'static str)] = &[$(($number, $name, $since),)*];
 
             /// The name that `bpftool` and libbpf use, if the table knows the number.
             pub fn name(self) -> Option<&'static str> {
@@ -164,7 +164,7 @@ kernel_numbers! {
     TRACE_FEXIT = 25, "trace_fexit", "5.5";
     MODIFY_RETURN = 26, "modify_return", "5.7";
     LSM_MAC = 27, "lsm_mac", "5.7";
-    TRACE_ITER = 28, "trace_iter", "5.7";
+    TRACE_ITER = 28, "trace_iter", "5.8";
     CGROUP_INET4_GETPEERNAME = 29, "cgroup_inet4_getpeername", "5.8";
     CGROUP_INET6_GETPEERNAME = 30, "cgroup_inet6_getpeername", "5.8";
     CGROUP_INET4_GETSOCKNAME = 31, "cgroup_inet4_getsockname", "5.8";
@@ -209,6 +209,10 @@ kernel_numbers! {
     TX = 3, "XDP_TX", "4.8";
     REDIRECT = 4, "XDP_REDIRECT", "4.14";
 }
+
+mod helpers;
+
+pub use helpers::Helper;
 
 impl MapType {
     /// Whether each CPU has a value of its own. Source: `bpf_map_value_size`, `kernel/bpf/syscall.c`.
@@ -284,12 +288,6 @@ pub mod pseudo {
     pub const KFUNC_CALL: u8 = 2;
 }
 
-/// Helper numbers that this crate looks for in code. Source: `enum bpf_func_id`.
-pub mod helper {
-    /// `bpf_tail_call(ctx, prog_array, index)`. Since: Linux 4.2.
-    pub const TAIL_CALL: i32 = 12;
-}
-
 /// **Bytes** of a kernel object's name, its NUL included. Source: `BPF_OBJ_NAME_LEN`. Since: Linux 4.15.
 pub const OBJ_NAME_LEN: usize = 16;
 
@@ -305,7 +303,7 @@ mod tests {
 
     #[test]
     fn tables_are_complete_and_names_lead_back() {
-        for table in [MapType::TABLE, ProgType::TABLE, AttachType::TABLE] {
+        for table in [MapType::TABLE, ProgType::TABLE, AttachType::TABLE, Helper::TABLE] {
             for (at, (number, ..)) in table.iter().enumerate() {
                 assert_eq!(at, usize::try_from(*number).unwrap());
             }

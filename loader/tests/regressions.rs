@@ -153,6 +153,10 @@ fn a_type_that_the_kernel_is_too_old_for_is_named_by_its_version() {
         let plan = rxdp_loader::plan::plan(&object, &machine, &xdp_options()).unwrap();
         load::execute(&plan, &DryRun::failing(0, Errno::EINVAL), Given::default()).unwrap_err().to_string()
     };
-    assert!(of(4, 1).contains("EINVAL; this type is in Linux since 4.2"), "{}", of(4, 1));
+    assert!(
+        of(4, 1).contains("EINVAL; it needs Linux 4.2 (map type prog_array), this is Linux 4.1.0"),
+        "{}",
+        of(4, 1)
+    );
     assert!(of(4, 2).ends_with("EINVAL"), "{}", of(4, 2));
 }

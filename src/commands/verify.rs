@@ -1,11 +1,12 @@
 //! Loads every map and program of object files, reports on each, leaves nothing behind.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rxdp_loader::link::{LinkedObject, LinkedProgram};
 use rxdp_loader::load::{self, Ask, Given, LoadError, LogPolicy, MapReport, ProgramReport, Report};
-use rxdp_loader::plan::{self, MixedTables, Options, Select};
+use rxdp_loader::plan::{self, LoadProgram, MixedTables, Options, Select};
 use rxdp_loader::spec::ProgId;
 use rxdp_loader::sys::{Linux, host};
 use rxdp_loader::trace::hex;
@@ -105,6 +106,7 @@ fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Fa
         mixed_tables: MixedTables::Copy,
         ..Options::default()
     };
+    let machine = load::machine_for(&Linux, &object, &machine, &options);
     let plan = plan::plan(&object, &machine, &options);
     let plan = plan.map_err(|error| Failure::object(&name, LoadError::from(error)))?;
     let log = if args.log { LogPolicy::Whole } else { LogPolicy::End };
@@ -161,7 +163,7 @@ fn program_row(object: &LinkedObject, program: &ProgramReport, args: &Verify) ->
         insn_count: linked.map(|linked| linked.insns.len()),
         verified_insns: info.map(|info| info.verified_insns),
         load_us: load.as_ref().map(|_| took.as_micros()),
-        insns: linked.filter(|_| args.insns).map(code),
+        insns: linked.filter(|_| args.insns).map(|linked| code(linked, load.as_ref())),
         map_refs: linked.filter(|_| args.insns).map(|linked| map_refs(object, linked)),
         log: error.filter(|_| args.log).and_then(LoadError::log).map(|log| log.text.clone()),
     }
@@ -172,8 +174,9 @@ fn words(object: &LinkedObject, id: ProgId) -> (String, String) {
 }
 
 /// The program as it is sent, but for descriptors: those of maps are zero.
-fn code(linked: &LinkedProgram) -> String {
-    let bytes: Vec<u8> = linked.insns.iter().flat_map(|insn| insn.to_native()).collect();
+fn code(linked: &LinkedProgram, load: Option<&LoadProgram>) -> String {
+    let code = load.map_or(Cow::Borrowed(linked.insns.as_slice()), |load| load.code(linked));
+    let bytes: Vec<u8> = code.iter().flat_map(|insn| insn.to_native()).collect();
     hex(&bytes)
 }
 

@@ -233,7 +233,7 @@ pub enum CoreError {
     },
     /// No types to compare with.
     #[error(
-        "CO-RE relocation: {question}: the kernel shows no types (CONFIG_DEBUG_INFO_BTF): give them with --btf FILE"
+        "CO-RE relocation: {question}: the kernel shows no types (needs Linux 5.4 with CONFIG_DEBUG_INFO_BTF): give them with --btf FILE"
     )]
     NoTypes {
         /// What is asked.

@@ -1,13 +1,13 @@
 //! What can go wrong below the line, with all that is known about it.
 
 use super::hints::{
-    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, size_hint, why_no_entry,
-    why_not_run,
+    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, says_unknown, size_hint,
+    why_no_entry, why_not_run,
 };
 use super::{Lack, Poisoned};
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
-use crate::plan::PlanError;
+use crate::plan::{Demand, PlanError};
 use crate::sys::{Errno, Log};
 use crate::uapi::{MapType, ProgType};
 
@@ -30,7 +30,7 @@ pub enum LoadError {
         why: BtfError,
     },
     /// The kernel made no map.
-    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}{}", hint(*.errno, *.since), size_hint(*.errno, *.max_entries))]
+    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}{}", hint(*.errno, beyond.as_deref()), size_hint(*.errno, *.max_entries))]
     MapCreate {
         /// The map.
         map: String,
@@ -42,8 +42,8 @@ pub enum LoadError {
         value_size: u32,
         /// Most entries.
         max_entries: u32,
-        /// The Linux version that brought the type, if this kernel is older.
-        since: Option<&'static str>,
+        /// What it asks for and this kernel is too old for.
+        beyond: Option<Box<Demand>>,
         /// Why.
         errno: Errno,
     },
@@ -80,7 +80,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), lack.as_deref(), *.errno, *.since), license_hint(log, *.unlicensed))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), lack.as_deref(), *.errno, beyond.as_deref()), license_hint(log, *.unlicensed))]
     ProgLoad {
         /// The program.
         program: String,
@@ -88,8 +88,8 @@ pub enum LoadError {
         section: Box<str>,
         /// Its type.
         ty: ProgType,
-        /// The Linux version that brought the type, if this kernel is older.
-        since: Option<&'static str>,
+        /// What it asks for and this kernel is too old for.
+        beyond: Option<Box<Demand>>,
         /// Whether nobody says what its license is.
         unlicensed: bool,
         /// Why.
@@ -302,6 +302,12 @@ impl LoadError {
             Self::NoTypeFits { why, .. } => why.blame(),
             Self::Plan(PlanError::Unsupported { .. }) => Blame::OldKernel,
             Self::TestRun { errno: Errno::ENOTSUPP, .. } => Blame::OldKernel,
+            Self::MapCreate { beyond: Some(_), errno, .. }
+            | Self::ProgLoad { beyond: Some(_), errno, .. }
+                if says_unknown(*errno) =>
+            {
+                Blame::OldKernel
+            }
             Self::Plan(_)
             | Self::Kconfig(_)
             | Self::Types { .. }
@@ -412,7 +418,7 @@ mod tests {
             program: "p".into(),
             section: "xdp".into(),
             ty: ProgType::XDP,
-            since: None,
+            beyond: None,
             unlicensed: false,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },

@@ -1,6 +1,7 @@
 //! What errors say behind an errno: what it may mean, and what to do about it.
 
 use super::{ETHERNET_HEADER, Lack, Poisoned};
+use crate::plan::Demand;
 use crate::sys::{Errno, Log};
 use crate::trace::hex;
 
@@ -31,17 +32,21 @@ pub(super) fn of_key(key: &[u8]) -> String {
     if key.is_empty() { String::new() } else { format!(", key {}", hex(key)) }
 }
 
-/// What to do about an errno, and what it hides: `EINVAL` without a word is what an old kernel says to a type that it
-/// does not know.
-pub(super) fn hint(errno: Errno, since: Option<&str>) -> String {
+/// Whether this is what an old kernel says to what it does not know: a number, a flag, an attribute behind its last one.
+pub(super) fn says_unknown(errno: Errno) -> bool {
+    matches!(errno, Errno::EINVAL | Errno::E2BIG | Errno::ENOTSUPP)
+}
+
+/// What to do about an errno, and what it hides: something that the kernel is too old for.
+pub(super) fn hint(errno: Errno, beyond: Option<&Demand>) -> String {
+    if let Some(beyond) = beyond.filter(|_| says_unknown(errno)) {
+        return format!("; it {beyond}");
+    }
     match errno.0 {
         libc::EPERM => "; it needs CAP_BPF, and CAP_NET_ADMIN for network programs, as root has; \
                         a container may forbid bpf(2) besides"
             .to_string(),
         libc::EMFILE => "; raise the limit on open files: ulimit -n".to_string(),
-        libc::EINVAL => {
-            since.map(|since| format!("; this type is in Linux since {since}")).unwrap_or_default()
-        }
         _ => String::new(),
     }
 }
@@ -78,16 +83,19 @@ pub(super) fn reason(
     poisoned: Option<&Poisoned>,
     lack: Option<&Lack>,
     errno: Errno,
-    since: Option<&str>,
+    beyond: Option<&Demand>,
 ) -> String {
     if let Some(poisoned) = poisoned {
         return format!(": {poisoned}");
     }
     if let Some(lack) = lack {
-        let since = since.map(|since| format!("; it is in Linux since {since}"));
-        return format!("{lack}{}", since.unwrap_or_default());
+        return lack.to_string();
     }
-    log.summary().map(|line| format!(": {line}")).unwrap_or_else(|| hint(errno, since))
+    match log.summary() {
+        None => hint(errno, beyond),
+        Some(line) if beyond.is_some() && says_unknown(errno) => format!(": {line}{}", hint(errno, beyond)),
+        Some(line) => format!(": {line}"),
+    }
 }
 
 /// Some functions and types are for programs under the GPL only, and an object without a section `license` says nothing.

@@ -47,9 +47,6 @@ const NOTHING: &[Insn] = &[
 impl<K: Kernel> Session<'_, '_, K> {
     /// What the kernel lacks that refused a program with `errno` and wrote `log`, if that can be found out.
     pub(super) fn lack(&self, load: &LoadProgram, errno: Errno, log: &Log) -> Option<Lack> {
-        if errno == Errno::EINVAL && self.too_new(load.attach.since()).is_some() {
-            return Some(Lack::Attach(load.ty, load.attach));
-        }
         if !log.text.is_empty() {
             return None;
         }

@@ -12,6 +12,7 @@ mod note;
 mod parallel;
 mod pins;
 mod poisoned;
+mod probe;
 mod program;
 mod session;
 pub(crate) mod slot;
@@ -32,6 +33,7 @@ pub use lack::Lack;
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use note::Note;
 pub use poisoned::Poisoned;
+pub use probe::machine_for;
 pub use types::{CodeTypes, link_for};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 

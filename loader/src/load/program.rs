@@ -117,6 +117,7 @@ impl<K: Kernel> Session<'_, '_, K> {
         let fd_array = self.plan.object.fd_array.iter().map(|module| self.module(*module));
         let fd_array: Vec<_> = fd_array.collect::<Result<_, _>>()?;
         let infos = Infos::of(linked);
+        let code = load.code(linked);
         let info = self.btf().filter(|_| load.with_info && !infos.funcs.is_empty());
         let request = ProgLoad {
             name: &program.name,
@@ -126,7 +127,7 @@ impl<K: Kernel> Session<'_, '_, K> {
             flags: load.flags,
             license: &self.plan.license,
             kern_version: load.kern_version,
-            insns: &linked.insns,
+            insns: &code,
             maps: &maps,
             btfs: &btfs,
             fd_array: &fd_array,
@@ -159,14 +160,17 @@ impl<K: Kernel> Session<'_, '_, K> {
                 }
             }
         }
+        let beyond = load.beyond(linked, self.plan.kernel);
+        // Where the version says why, nothing more is asked.
+        let lack = if beyond.is_none() { self.lack(load, errno, &log) } else { None };
         Err(LoadError::ProgLoad {
             program: program.name.clone(),
             section: program.section.as_str().into(),
             ty: load.ty,
-            since: self.too_new(load.ty.since()),
+            beyond: beyond.map(Box::new),
             unlicensed: self.plan.license.is_empty(),
             errno,
-            lack: self.lack(load, errno, &log).map(Box::new),
+            lack: lack.map(Box::new),
             poisoned: poisoned::find(self.spec(), linked, &log.text).map(Box::new),
             log,
         })

@@ -13,7 +13,6 @@ use super::{
     FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin,
 };
 use crate::core_relo::Location;
-use crate::features::KernelVersion;
 use crate::plan::{
     CreateMap, FillSlot, LoadPlan, LoadProgram, MapSlot, Pin, PinTarget, PinnedMap, SlotSource, SlotValue,
     Step,
@@ -262,14 +261,9 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             key_size: create.key_size,
             value_size: create.value_size,
             max_entries: create.max_entries,
-            since: self.too_new(create.ty.since()),
+            beyond: create.beyond(self.plan.kernel).map(Box::new),
             errno,
         })
-    }
-
-    /// The version that brought something, if the kernel is older.
-    pub(super) fn too_new(&self, since: Option<&'static str>) -> Option<&'static str> {
-        since.filter(|since| KernelVersion::parse(since).is_some_and(|since| since > self.plan.kernel))
     }
 
     fn missing(&self, what: &str, slot: MapSlot) -> LoadError {

@@ -54,7 +54,7 @@ pub enum PlanError {
         why: StructOpsError,
     },
     /// This kernel lacks something that the object cannot do without.
-    #[error("{what} needs {feature}, in Linux since {}.{}; this is Linux {kernel}", since.0, since.1)]
+    #[error("{what} needs Linux {}.{} ({feature}), this is Linux {kernel}", since.0, since.1)]
     Unsupported {
         /// What needs it.
         what: String,

@@ -2,16 +2,16 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{CreateMap, MapSlot, Options, PinnedMap, PlanError, Step, pins, size};
 use crate::btf::TypeId;
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
+use crate::sanitize;
 use crate::spec::{Inner, MapId, MapOrigin, MapSpec};
 use crate::target::KernelOps;
-use crate::uapi::{MapFlags, MapType, kernel_name};
+use crate::uapi::{MapFlags, MapType};
 
 /// Map types that take no types of keys and values: the kernel answers ENOTSUPP.
 ///
@@ -69,6 +69,9 @@ pub(super) fn steps(
             make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine, options)));
         }
         let mut map = create(spec, MapSlot::Map(id), inner, machine, options);
+        if spec.origin == MapOrigin::Internal && !section_is_kept(object, spec, machine.features) {
+            map.types = None;
+        }
         match object.answers.struct_ops.get(&id) {
             Some(Ok(ops)) => as_kernel_has_it(&mut map, ops),
             Some(Err(why)) => {
@@ -90,6 +93,11 @@ pub(super) fn steps(
         }
     }
     refused
+}
+
+/// Whether the kernel sees the section of variables as one: a value without a key can be nothing else.
+fn section_is_kept(object: &LinkedObject, spec: &MapSpec, has: Features) -> bool {
+    object.spec.btf.as_ref().is_some_and(|btf| sanitize::is_kept(btf, spec.value_type, has))
 }
 
 /// The value of a table of functions is the kernel's structure, not the object's.
@@ -157,16 +165,17 @@ fn create(
     options: &Options,
 ) -> CreateMap {
     let features = machine.features;
+    let internal = spec.origin == MapOrigin::Internal;
     let mut flags = spec.flags;
-    if spec.origin == MapOrigin::Internal && !features.contains(Features::MMAPABLE_ARRAYS) {
-        flags.remove(MapFlags::MMAPABLE);
+    if internal {
+        flags.remove(missing_flags(features));
     }
     let typed = spec.key_type.0 != 0 || spec.value_type.0 != 0;
     let takes_types = features.contains(Features::BTF) && !UNTYPED.contains(&spec.ty);
     CreateMap {
         slot,
         name: spec.name.clone(),
-        kernel_name: if features.contains(Features::NAMES) { kernel_name(&spec.name) } else { String::new() },
+        kernel_name: sanitize::name(&spec.name, features),
         ty: spec.ty,
         key_size: size::key(spec),
         value_size: size::value(spec, options),
@@ -178,6 +187,14 @@ fn create(
         types: (typed && takes_types).then_some((spec.key_type, spec.value_type)),
         kernel_value: None,
     }
+}
+
+/// Flags of maps of global variables that the kernel does not know. The object's own flags are its own business.
+fn missing_flags(has: Features) -> MapFlags {
+    let mut missing = MapFlags::empty();
+    missing.set(MapFlags::MMAPABLE, !has.contains(Features::MMAPABLE_ARRAYS));
+    missing.set(MapFlags::RDONLY_PROG, !has.contains(Features::FROZEN_MAPS));
+    missing
 }
 
 #[cfg(test)]

@@ -4,14 +4,17 @@
 //! is decided while it runs. Maps come first (legacy, `.maps`, internal; a map of maps behind the one that its inner maps
 //! look like), then programs, both in definition order, then the entries of jump tables, whose programs must exist.
 
+mod demand;
 mod error;
 mod map;
+mod needs;
 mod pins;
 mod program;
 mod size;
 mod slots;
 mod types;
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,11 +23,16 @@ use core::fmt;
 use crate::btf::TypeId;
 use crate::core_relo::Location;
 use crate::features::{Features, KernelVersion, Machine};
-use crate::link::LinkedObject;
+use crate::insn::Insn;
+use crate::link::{LinkedObject, LinkedProgram};
+use crate::patch::{self, Patch};
+use crate::sanitize;
 use crate::spec::{MapId, ProgId};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
 
+pub use demand::Demand;
 pub use error::PlanError;
+pub use needs::needs;
 
 /// The kernel calls that load an object.
 #[derive(Clone, Debug)]
@@ -260,6 +268,8 @@ pub struct LoadProgram {
     /// What else to try it as, in this order, if the kernel refuses it: with jump tables of its own, since those of the object
     /// are for programs of the type that it was thought to be.
     pub others: Vec<LoadAs>,
+    /// What this kernel must have otherwise in the linked program, and why. Empty on most kernels.
+    pub patches: Vec<Patch>,
 }
 
 /// Another type for a program.
@@ -279,6 +289,15 @@ impl LoadProgram {
     pub fn loaded_as(&self, other: LoadAs) -> Self {
         let LoadAs { ty, attach, flags } = other;
         Self { ty, attach, flags, others: Vec::new(), ..self.clone() }
+    }
+
+    /// The linked program's code as this kernel gets it, but for descriptors.
+    pub fn code<'l>(&self, linked: &'l LinkedProgram) -> Cow<'l, [Insn]> {
+        let mut code = Cow::Borrowed(linked.insns.as_slice());
+        if !self.patches.is_empty() {
+            patch::apply(code.to_mut(), &self.patches);
+        }
+        code
     }
 }
 
@@ -347,10 +366,11 @@ pub fn plan<'o>(
     let mut steps =
         Vec::with_capacity(object.spec.maps.len().saturating_mul(2).saturating_add(programs.len()));
     if let Some(btf) = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF)) {
-        steps.push(Step::LoadBtf(match types::needed(object) {
-            Some(needed) => btf.encode_where(|id| needed.get(id.index()).copied().unwrap_or(false)),
-            None => btf.encode(),
-        }));
+        let needed = types::needed(object);
+        // What lowering adds is needed: something refers to it.
+        let is_needed =
+            |id: TypeId| needed.as_ref().is_none_or(|list| *list.get(id.index()).unwrap_or(&true));
+        steps.push(Step::LoadBtf(sanitize::types(btf, machine.features, is_needed).encode_where(is_needed)));
     }
     let ids: Vec<ProgId> = programs.iter().map(|load| load.program).collect();
     let pins = pins::all(object, options, machine.features, &ids)?;

@@ -2,7 +2,6 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{LoadAs, LoadProgram, Options, PlanError, Select};
@@ -10,10 +9,11 @@ use crate::bytes::Endian;
 use crate::candidates::{self, Candidate};
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
+use crate::sanitize;
 use crate::spec::section::SectionFlags;
-use crate::spec::{MapOrigin, ProgId, ProgramSpec, SectionRule, SlotHint};
+use crate::spec::{MapOrigin, ProgId, ProgramSpec, SectionRule, SlotHint, StructOps};
 use crate::target::{Attach, AttachError};
-use crate::uapi::{AttachType, ProgFlags, ProgType, kernel_name};
+use crate::uapi::{AttachType, ProgFlags, ProgType};
 
 /// Code of the other byte order can be looked at, not run.
 pub(super) fn check_endian(object: &LinkedObject) -> Result<(), PlanError> {
@@ -77,22 +77,20 @@ fn one(
     };
     others.retain(|other| (other.ty, other.attach) != (first.ty, first.attach));
     let LoadAs { ty, attach, flags } = first;
+    let linked = object.program(id);
     Ok(LoadProgram {
         program: id,
-        kernel_name: if features.contains(Features::NAMES) {
-            kernel_name(&program.name)
-        } else {
-            String::new()
-        },
+        kernel_name: sanitize::name(&program.name, features),
         ty,
         attach,
         flags,
         hook: hook.map(|hook| hook.at),
         kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
-        with_info: features.contains(Features::FUNC_INFO),
+        with_info: features.contains(Features::FUNC_INFO) && linked.is_some_and(|l| !l.func_info.is_empty()),
         copies: BTreeMap::new(),
         said,
         others,
+        patches: linked.map(|linked| sanitize::helpers(linked, features)).unwrap_or_default(),
     })
 }
 
@@ -146,11 +144,24 @@ fn hook(object: &LinkedObject, id: ProgId, program: &ProgramSpec) -> Result<Opti
         Some(Ok(attach)) => Ok(Some(*attach)),
         Some(Err(why)) => Err(PlanError::Attach { program: name(), why: why.clone() }),
         None if kind.ty == Some(ProgType::STRUCT_OPS) => {
-            let why = AttachError::NoMap { section: section() };
-            Err(PlanError::Attach { program: name(), why })
+            let no_map = || {
+                let why = AttachError::NoMap { section: section() };
+                PlanError::Attach { program: name(), why }
+            };
+            Err(refused_table(object, program).unwrap_or_else(no_map))
         }
         None => Err(PlanError::NotAsked { program: name(), section: section() }),
     }
+}
+
+/// Why the table that refers to this program is refused, if one does.
+fn refused_table(object: &LinkedObject, program: &ProgramSpec) -> Option<PlanError> {
+    object.answers.struct_ops.iter().find_map(|(id, answer)| {
+        let map = object.spec.map(*id)?;
+        let refers = |ops: &StructOps| ops.programs.iter().any(|(_, func)| *func == program.func);
+        let why = answer.as_ref().err().filter(|_| map.struct_ops.as_ref().is_some_and(refers))?;
+        Some(PlanError::StructOps { map: map.name.clone(), why: why.clone() })
+    })
 }
 
 /// Modules whose types the programs refer to.

@@ -56,7 +56,9 @@ pub enum AttachError {
         member: String,
     },
     /// The kernel shows no types.
-    #[error("section {section:?}: the kernel shows no types to find {name:?} in (CONFIG_DEBUG_INFO_BTF)")]
+    #[error(
+        "section {section:?}: the kernel shows no types to find {name:?} in (needs Linux 5.4 with CONFIG_DEBUG_INFO_BTF)"
+    )]
     NoTypes {
         /// The section.
         section: String,

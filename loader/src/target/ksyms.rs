@@ -25,7 +25,7 @@ pub enum Ksym {
 #[non_exhaustive]
 pub enum KsymError {
     /// The kernel shows no types.
-    #[error("the kernel shows no types to find it in (CONFIG_DEBUG_INFO_BTF)")]
+    #[error("the kernel shows no types to find it in (needs Linux 5.4 with CONFIG_DEBUG_INFO_BTF)")]
     NoTypes,
     /// It is not there.
     #[error("neither the kernel nor its modules have such a {what}")]

@@ -34,7 +34,9 @@ pub struct KernelOps {
 #[non_exhaustive]
 pub enum StructOpsError {
     /// The kernel shows no types.
-    #[error("the kernel shows no types to find struct {name} in (CONFIG_DEBUG_INFO_BTF)")]
+    #[error(
+        "the kernel shows no types to find struct {name} in (needs Linux 5.4 with CONFIG_DEBUG_INFO_BTF)"
+    )]
     NoTypes {
         /// The structure.
         name: String,

@@ -8,6 +8,7 @@
 pub(crate) mod bounds;
 pub(crate) mod damage;
 pub(crate) mod fields;
+pub(crate) mod old_kernel;
 pub(crate) mod render;
 pub(crate) mod types;
 pub(crate) mod wire;
@@ -26,7 +27,7 @@ use rxdp_loader::uapi::ProgType;
 /// Where committed objects lie, seen from this crate.
 const FOLDERS: &[&str] = &["../tests/fixtures", "../bpf-progs"];
 
-fn crate_dir() -> &'static Path {
+pub(crate) fn crate_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

@@ -1,0 +1,49 @@
+//! What an older kernel takes in place of what the compiler wrote: types of kinds that it does not know, helpers that it
+//! does not have, names that it does not like.
+//!
+//! Nothing is decided by the kernel's version here, only by its [`Features`]. A kernel that has all of them gets
+//! everything as it is, and nothing is looked through for it. Numbers of types never change: code and maps carry them.
+//!
+//! Source: libbpf `bpf_object__sanitize_btf`, `bpf_object__sanitize_prog`.
+
+mod code;
+mod types;
+
+use alloc::string::String;
+
+use crate::features::Features;
+use crate::uapi::kernel_name;
+
+pub use code::{helpers, needs_of_code};
+pub use types::{TYPE_FEATURES, is_kept, needs_of_types, types};
+
+/// A name of a map or program as the kernel takes it; empty where it knows no names.
+pub fn name(name: &str, has: Features) -> String {
+    match (has.contains(Features::NAMES), has.contains(Features::DOTS_IN_NAMES)) {
+        (false, _) => String::new(),
+        (true, false) => kernel_name(name).replace('.', "_"),
+        (true, true) => kernel_name(name),
+    }
+}
+
+/// Features on which it depends how a name looks to the kernel.
+pub fn needs_of_name(name: &str) -> Features {
+    let mut needs = Features::NAMES;
+    needs.set(Features::DOTS_IN_NAMES, kernel_name(name).contains('.'));
+    needs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_the_kernel_takes() {
+        let old = Features::NAMES;
+        assert_eq!(name("data.rodata", Features::empty()), "");
+        assert_eq!(name("data.rodata", old), "data_rodata");
+        assert_eq!(name("data.rodata", Features::all()), "data.rodata");
+        assert_eq!((needs_of_name("a"), needs_of_name("a.b")), (old, old | Features::DOTS_IN_NAMES));
+        assert_eq!(needs_of_name("a_name_of_15_by.tes"), old, "the kernel does not see its dot");
+    }
+}
