@@ -48,9 +48,9 @@ pub struct Vm {
 /// What tests read at the paths that were compiled into them.
 const TREES: &[&str] = &["README.md", "bpf-progs", "docs", "loader/tests", "tests"];
 
-/// What the machine has beside what it is asked to run: `veth` for the sandbox, `nf_nat` (with what it stands on) for
-/// the functions of modules that programs may call.
-const MODULES: &[&str] = &["veth", "nf_nat"];
+/// What the machine has beside what it is asked to run: `veth` for the sandbox, `bridge` for a test of netlink, `nf_nat`
+/// (with what it stands on) for the functions of modules that programs may call.
+const MODULES: &[&str] = &["veth", "bridge", "nf_nat"];
 
 /// Optimised a little and without debug information: every byte is carried there, every instruction emulated.
 const PROFILE: &str = "emulated";
