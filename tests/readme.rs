@@ -50,8 +50,8 @@ fn section_docs() -> String {
          5. The longest row that the name begins with, as loaders before libbpf 1.0 did: `xdp1`, `xdp_drop_UDP`, \
          `classifier/ingress`. `xdp_devmap` and `xdp_cpumap` mean `xdp/devmap` and `xdp/cpumap`.\n\
          6. Anything else (`prog`, `from-container`, `.text`) takes the type that `--type` gives. Without it, it is XDP to those\n\
-         who attach, and `verify` finds the type by trying (`docs/decisions/0005-a-type-found-by-trying.md`), as it does where\n\
-         rule 5 gives a type that the kernel does not take.\n\n\
+         who attach, and `verify` finds the type by trying (`docs/decisions/0005-a-type-found-by-trying.md`), as it does for names\n\
+         such as `xdp_stats` if the kernel does not take what rule 5 says.\n\n\
          `--section-dialect` narrows this: `libbpf` stops after 3, `iproute2` takes only 4, `samples` takes only the\n\
          beginnings that the kernel's `bpf_load.c` knew.\n\n\
          ## Maps\n\n\

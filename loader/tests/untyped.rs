@@ -77,6 +77,14 @@ fn who_does_not_ask_gets_nothing_tried() {
 }
 
 #[test]
+fn names_of_old_are_not_doubted() {
+    let object = linked("tail_kern.o");
+    let plan = planned(&object, &to_verify());
+    let loads: Vec<_> = plan.programs().map(|load| (load.ty, load.said, load.others.len())).collect();
+    assert_eq!(loads, [(ProgType::XDP, true, 0); 2], "xdp/0 and xdp/1");
+}
+
+#[test]
 fn attempts_cost_no_maps_until_they_are_made() {
     let object = linked("wild/untyped.o");
     let mut plan = planned(&object, &to_verify());

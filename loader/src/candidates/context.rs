@@ -76,6 +76,13 @@ const fn size(code: u8) -> u8 {
     }
 }
 
+/// Whether a program reads where the packet begins and ends as XDP programs do, and nothing that they do not have. Others
+/// have a length and a kind of packet there, which few read together.
+pub(super) fn is_like_xdp(accesses: &BTreeSet<Access>) -> bool {
+    let reads = |offset| accesses.contains(&Access { offset, size: 4 });
+    reads(0) && reads(4) && accesses.iter().all(|access| access.fits(ProgType::XDP))
+}
+
 impl Access {
     /// Whether a type's context has something of this size there.
     pub(super) fn fits(self, ty: ProgType) -> bool {

@@ -89,6 +89,7 @@ const ALL: &[Candidate] = &[
 mod weight {
     pub(super) const HELPER: u32 = 100;
     pub(super) const ACCESS: u32 = 60;
+    pub(super) const PACKET: u32 = 70;
     pub(super) const SAME_TABLE: u32 = 50;
     pub(super) const SECTION: u32 = 40;
     pub(super) const NAME: u32 = 20;
@@ -158,11 +159,13 @@ impl Clues {
             usize::from(!hints.is_empty() && !hints.iter().any(|hint| hint.means(candidate)))
         };
         let not_among = |types: &BTreeSet<ProgType>| usize::from(!types.is_empty() && !types.contains(&ty));
+        let no_packet = context::is_like_xdp(&self.accesses) && ty != ProgType::XDP;
         let helpers = self.helpers.iter().filter(|helper| !helpers::may_call(ty, **helper)).count();
         let accesses = self.accesses.iter().filter(|access| !access.fits(ty)).count();
         [
             times(helpers, weight::HELPER),
             times(accesses, weight::ACCESS),
+            times(usize::from(no_packet), weight::PACKET),
             times(not_hinted(&self.by_section), weight::SECTION),
             times(not_hinted(&self.by_name), weight::NAME),
             times(not_hinted(&self.by_mates), weight::NAME),
@@ -229,6 +232,9 @@ mod tests {
     fn what_is_read_of_the_context_tells_types_apart() {
         let read = |offset, size| Vec::from([Access { offset, size }]);
         assert_eq!(first(&[], "prog", read(4, 4), &[]).ty, ProgType::XDP);
+        let packet = [0, 4].map(|offset| Access { offset, size: 4 });
+        assert_eq!(first(&[], "from-netdev", packet.into(), &[]).ty, ProgType::XDP);
+        assert_eq!(first(&[], "from-netdev", read(4, 4), &[]).ty, ProgType::SCHED_CLS);
         assert_eq!(first(&[], "prog", read(76, 4), &[]).ty, ProgType::SCHED_CLS);
         assert_eq!(first(&[], "prog", read(112, 8), &[]).ty, ProgType::KPROBE);
     }

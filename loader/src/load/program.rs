@@ -7,7 +7,7 @@ use super::session::{FIRST_LOG, Session};
 use super::{LoadError, LogPolicy, poisoned};
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
-use crate::plan::{LoadProgram, MapSlot};
+use crate::plan::{LoadProgram, MapSlot, SlotValue};
 use crate::spec::MapId;
 use crate::sys::{Errno, Kernel, LogRequest, Named, ProgLoad, ProgTypes, Reply};
 use crate::uapi::MapType;
@@ -79,11 +79,14 @@ impl<K: Kernel> Session<'_, '_, K> {
         Ok(None)
     }
 
-    /// Jump tables for a program alone, in place of those that it refers to.
+    /// Jump tables for a program alone, in place of those that it refers to or stands in.
     fn own_tables(&self, load: &LoadProgram) -> Result<OwnTables, LoadError> {
         let refs = self.plan.object.program(load.program).map(|p| p.map_refs.as_slice()).unwrap_or_default();
         let is_table = |id: &MapId| self.spec().map(*id).is_some_and(|map| map.ty == MapType::PROG_ARRAY);
-        let tables: BTreeSet<MapId> = refs.iter().map(|(_, id)| *id).filter(is_table).collect();
+        let value = SlotValue::Program(load.program);
+        let stands_in = self.plan.fills().filter(|fill| fill.value == value).map(|fill| fill.map);
+        let tables: BTreeSet<MapId> =
+            refs.iter().map(|(_, id)| *id).filter(is_table).chain(stands_in).collect();
         let wanted = self.plan.maps().filter_map(|create| match create.slot {
             MapSlot::Map(id) if tables.contains(&id) => Some((id, create)),
             MapSlot::Map(_) | MapSlot::Template(_) | MapSlot::Copy(..) => None,

@@ -113,24 +113,40 @@ fn others(
     features: Features,
     options: &Options,
 ) -> Vec<LoadAs> {
-    let by_rule = matches!(program.kind.rule, SectionRule::Row(_));
     let user_says = options.types.contains_key(&id) || options.default_type.is_some();
-    if !options.try_types || by_rule || user_says {
+    if !options.try_types || is_plain(program) || user_says {
         return Vec::new();
     }
-    let known = |id: ProgId| {
-        options
-            .types
-            .get(&id)
-            .copied()
-            .or_else(|| object.spec.program(id).and_then(|program| program.kind.ty))
-    };
+    let by_section = |id: ProgId| object.spec.program(id).filter(|p| is_word(p)).and_then(|p| p.kind.ty);
+    let known = |id: ProgId| options.types.get(&id).copied().or_else(|| by_section(id));
     let as_other = |Candidate { ty, attach, flags }: Candidate| LoadAs {
         ty,
         attach: if features.contains(Features::ATTACH_TYPE) { attach } else { AttachType(0) },
         flags,
     };
     candidates::candidates(object, id, known).into_iter().map(as_other).collect()
+}
+
+/// What a section's name goes on with behind the beginning that gave it its type; empty if all of it did.
+fn rest_of_name(program: &ProgramSpec) -> &str {
+    let SectionRule::Prefix(beginning) = program.kind.rule else {
+        return "";
+    };
+    let name = program.section.strip_prefix('?').unwrap_or(&program.section);
+    name.strip_prefix(beginning).unwrap_or_default()
+}
+
+/// Whether a section's name is beyond doubt: a row, or one that goes on as names of old did, `xdp/0`, `socket2`.
+fn is_plain(program: &ProgramSpec) -> bool {
+    let goes_on = |c: char| c == '/' || c.is_ascii_digit();
+    let rest = rest_of_name(program);
+    program.kind.ty.is_some() && (rest.is_empty() || rest.starts_with(goes_on))
+}
+
+/// Whether what gave a program its type is a word of its section's name: perf's `syscalls:sys_enter_open` begins like
+/// `syscall`, and is none.
+fn is_word(program: &ProgramSpec) -> bool {
+    !rest_of_name(program).starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 /// What the program attaches to, if that is something with a type in the kernel.
