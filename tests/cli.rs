@@ -40,7 +40,7 @@ fn a_file_that_is_no_object_is_refused_for_what_it_is() {
         (&shared.path(), &["not a relocatable"]),
     ];
     for (path, words) in table {
-        let refused = run(&[path, NOWHERE]);
+        let refused = run(&[*path, NOWHERE]);
         refused.failed(1, &[&[*path], *words].concat());
         assert_eq!(refused.out, "", "{path}");
 
@@ -218,7 +218,7 @@ fn types_that_the_kernel_refuses_are_said() {
 
         let noted = format!("note: {note}\n");
         assert!(run(&["verify", &damaged.path()]).done().contains(&noted));
-        let main_job = |more: &str| in_near(sandbox, &[&damaged.path(), "v0", "--for", "1ms", more]);
+        let main_job = |more: &str| in_near(sandbox, &[damaged.path().as_str(), "v0", "--for", "1ms", more]);
         assert!(main_job("-v").done().contains(&noted));
         assert_eq!(main_job("--json").json()[0]["notes"], row["notes"]);
         assert!(!main_job("--trace").done().contains("note"));

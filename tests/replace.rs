@@ -242,7 +242,7 @@ fn a_failed_replacement_leaves_pins_and_slots_as_they_were() {
         assert_eq!(there(), before);
         pinned(sandbox, "refused", &["--pin", DIR, "--replace"]).failed(3, &["offset is outside"]);
         assert_eq!(there(), before);
-        let mut command = rxdp_load(&[&object("tail_kern"), "v0", "--pin", DIR, "--replace"]);
+        let mut command = rxdp_load(&[object("tail_kern").as_str(), "v0", "--pin", DIR, "--replace"]);
         let full = command.stdout(File::create("/dev/full").unwrap()).stderr(Stdio::piped());
         let unsaid = sandbox.near(|| full.output().unwrap());
         assert!(!unsaid.status.success(), "{unsaid:?}");
@@ -265,7 +265,7 @@ fn names_that_others_have_taken_stay_theirs() {
     in_sandbox(|sandbox| {
         sandbox.add_veth("other", "peer").unwrap();
         pinned(sandbox, "tail_kern", &["--pin", DIR]).done();
-        in_near(sandbox, &[&object("drop_all"), "other", "--pin", DIR]).done();
+        in_near(sandbox, &[object("drop_all").as_str(), "other", "--pin", DIR]).done();
         let before = (pins_in(sandbox, DIR), on_v0(sandbox));
 
         let taken = pinned(sandbox, "drop_all", &["--pin", DIR, "--replace"]);

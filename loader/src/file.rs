@@ -48,9 +48,8 @@ pub fn read_file(path: &Path) -> Result<FileBytes, Error> {
     let failed = |error| Error::open(path, &error);
     let file = File::open(path).map_err(failed)?;
     let expected = file.metadata().map_or(0, |metadata| metadata.len());
-    if (SMALL..=LARGEST).contains(&expected)
-        && let Some(bytes) = without_debug_information(&file, expected)
-    {
+    let parts = (SMALL..=LARGEST).contains(&expected).then(|| without_debug_information(&file, expected));
+    if let Some(bytes) = parts.flatten() {
         return Ok(FileBytes(Memory::Parts(bytes)));
     }
     // Growing by and by would take twice the memory.

@@ -180,7 +180,10 @@ fn wide_loads_change_in_both_halves() {
     };
     let object = linked_for("core_kinds.o", &types_of("core_target.o"));
     let [first, second] = load(&object, "value of enum wide::LARGE")[..] else { panic!() };
-    assert_eq!((first.code, first.imm, second.code, second.imm), (0x18, 0x8765_4321_u32.cast_signed(), 0, 9));
+    assert_eq!(
+        (first.code, first.imm, second.code, second.imm),
+        (0x18, i32::from_ne_bytes(0x8765_4321_u32.to_ne_bytes()), 0, 9)
+    );
     let nothing = linked_for("core_kinds.o", &Types::new().bytes());
     let both = load(&nothing, "value of enum wide::LARGE");
     assert_eq!(both.iter().map(|insn| (insn.code, insn.imm)).collect::<Vec<_>>(), [(0x85, POISON); 2]);
