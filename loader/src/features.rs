@@ -115,7 +115,7 @@ pub const FEATURES: &[FeatureRow] = &[
         Features::SYSCALL_WRAPPER,
         (4, 17),
         "system call wrappers",
-        "`LINUX_HAS_SYSCALL_WRAPPER` is 0; the version alone decides",
+        "`LINUX_HAS_SYSCALL_WRAPPER` is 0, as where there are no kprobes; the version alone decides",
     ),
     row(
         Features::BTF,

@@ -59,12 +59,15 @@ pub(super) fn value(
     }
 }
 
+/// Whether system calls have wrappers that kprobes must attach to.
+pub(super) const SYSCALL_WRAPPER: &str = "LINUX_HAS_SYSCALL_WRAPPER";
+
 /// Variables that no configuration has: the loader knows them.
 fn of_loader(name: &str, machine: &Machine) -> Option<u64> {
     match name {
         "LINUX_KERNEL_VERSION" => Some(u64::from(machine.kernel.code())),
         "LINUX_HAS_BPF_COOKIE" => Some(u64::from(machine.features.contains(Features::BPF_COOKIE))),
-        "LINUX_HAS_SYSCALL_WRAPPER" => Some(u64::from(machine.features.contains(Features::SYSCALL_WRAPPER))),
+        SYSCALL_WRAPPER => Some(u64::from(machine.features.contains(Features::SYSCALL_WRAPPER))),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::features::Machine;
+use crate::features::{Features, Machine};
 use crate::spec::{ExternKind, ExternValue, ObjectSpec};
 
 pub use kconfig::KconfigError;
@@ -23,6 +23,8 @@ pub struct Needs {
     pub kconfig: bool,
     /// Addresses of these kernel symbols.
     pub ksyms: BTreeSet<String>,
+    /// Whether there are kprobes.
+    pub kprobes: bool,
 }
 
 /// What is known of the machine.
@@ -32,12 +34,14 @@ pub struct Facts {
     pub kconfig: Option<String>,
     /// Addresses of kernel symbols. One that is not here does not exist.
     pub ksyms: BTreeMap<String, u64>,
+    /// Whether kprobes can be attached.
+    pub kprobes: bool,
 }
 
 impl Needs {
     /// Whether nothing must be known.
     pub fn is_empty(&self) -> bool {
-        !self.kconfig && self.ksyms.is_empty()
+        !self.kconfig && !self.kprobes && self.ksyms.is_empty()
     }
 }
 
@@ -46,7 +50,10 @@ pub fn needs(spec: &ObjectSpec) -> Needs {
     let mut needs = Needs::default();
     for (name, external) in &spec.externs {
         match external.kind {
-            ExternKind::Kconfig { .. } => needs.kconfig |= name.starts_with("CONFIG_"),
+            ExternKind::Kconfig { .. } => {
+                needs.kconfig |= name.starts_with("CONFIG_");
+                needs.kprobes |= name == kconfig::SYSCALL_WRAPPER;
+            }
             ExternKind::Address => {
                 needs.ksyms.insert(name.clone());
             }
@@ -64,11 +71,17 @@ pub fn needs(spec: &ObjectSpec) -> Needs {
 /// [`KconfigError`] if a configuration value does not fit the type that the object declares for it.
 pub fn resolve(spec: &mut ObjectSpec, machine: &Machine, facts: &Facts) -> Result<(), KconfigError> {
     let config = facts.kconfig.as_deref().map(kconfig::Config::parse).unwrap_or_default();
+    let mut machine = *machine;
+    // Wrappers are for kprobes: libbpf looks for them by attaching one.
+    machine.features.set(
+        Features::SYSCALL_WRAPPER,
+        machine.features.contains(Features::SYSCALL_WRAPPER) && facts.kprobes,
+    );
     let mut written = Vec::new();
     for (name, external) in &mut spec.externs {
         external.value = match &external.kind {
             ExternKind::Kconfig { map, offset, form, size } => {
-                let bytes = kconfig::value(name, *form, *size, &config, machine)?;
+                let bytes = kconfig::value(name, *form, *size, &config, &machine)?;
                 let known = bytes.is_some() || external.weak;
                 written.extend(bytes.map(|bytes| (*map, *offset, bytes)));
                 known.then_some(ExternValue::MapValue { map: *map, offset: *offset })

@@ -45,8 +45,16 @@ pub fn facts(needs: &Needs) -> Facts {
     Facts {
         kconfig: if needs.kconfig { kconfig() } else { None },
         ksyms: if needs.ksyms.is_empty() { BTreeMap::new() } else { kallsyms(&needs.ksyms) },
+        kprobes: needs.kprobes && KPROBES.iter().any(|path| Path::new(path).exists()),
     }
 }
+
+/// What is there where kprobes can be attached: the kind of event that they are, or before Linux 4.17 a file of tracefs.
+const KPROBES: &[&str] = &[
+    "/sys/bus/event_source/devices/kprobe",
+    "/sys/kernel/tracing/kprobe_events",
+    "/sys/kernel/debug/tracing/kprobe_events",
+];
 
 /// The kernel's configuration. Source: `/boot/config-RELEASE`, `/proc/config.gz`, in libbpf's order.
 fn kconfig() -> Option<String> {
