@@ -2,6 +2,7 @@
 //!
 //! Nothing else in this crate slices a file's bytes. The room imports nothing; it knows neither ELF nor BTF.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 
 /// Byte order of an object file.
@@ -158,7 +159,13 @@ impl<'d> Reader<'d> {
 
 /// The bytes up to the first NUL, or all of them, as text; what is not UTF-8 is shown as U+FFFD.
 pub fn until_nul(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(before_nul(bytes)).into_owned()
+    text(before_nul(bytes)).into_owned()
+}
+
+/// Bytes as text; what is not UTF-8 is shown as U+FFFD.
+pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // Nearly all is UTF-8, which the first of the two is much quicker to see.
+    core::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The bytes up to the first NUL, or all of them.

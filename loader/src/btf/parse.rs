@@ -1,6 +1,5 @@
 //! From the bytes of `.BTF` to the type graph.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::types::{Btf, Kind, KindSet, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
@@ -20,7 +19,9 @@ impl Btf {
     pub fn parse(data: &[u8], endian: Endian) -> Result<Self, BtfError> {
         let (types, strings) = sections(data, endian)?;
         let mut types = Reader::new(types, endian);
-        let mut parsed = vec![Type { name: StrOff(0), kind: Kind::Void }];
+        // Growing by and by would copy thousands of them again and again; each has a head of 12 bytes at least.
+        let mut parsed = Vec::with_capacity((types.remaining() / 12).saturating_add(1));
+        parsed.push(Type { name: StrOff(0), kind: Kind::Void });
         while !types.is_empty() {
             parsed.push(one(&mut types, parsed.len())?);
         }
@@ -200,13 +201,17 @@ pub(super) fn one(r: &mut Reader<'_>, id: usize) -> Result<Type, BtfError> {
     Ok(Type { name, kind })
 }
 
-/// Reads `count` items. Room is not set aside beforehand: a wrong count must not cost memory.
+/// Reads `count` items. Room is set aside for no more than there can be: a wrong count must not cost memory.
 fn each<T>(
     count: u32,
     r: &mut Reader<'_>,
     read: impl Fn(&mut Reader<'_>) -> Result<T, Truncated>,
 ) -> Result<Vec<T>, Truncated> {
-    (0..count).map(|_| read(r)).collect()
+    let mut items = Vec::with_capacity(to_usize(count).min(r.remaining() / 8));
+    for _ in 0..count {
+        items.push(read(r)?);
+    }
+    Ok(items)
 }
 
 fn member(r: &mut Reader<'_>, bitfields: bool) -> Result<Member, Truncated> {
