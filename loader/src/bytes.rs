@@ -120,6 +120,26 @@ impl<'d> Reader<'d> {
         })
     }
 
+    /// Reads as many numbers of four bytes as there are words about them.
+    ///
+    /// # Errors
+    /// [`Truncated`] if fewer are left: about the first that is not there.
+    pub fn u32s<const N: usize>(&mut self, what: [&'static str; N]) -> Result<[u32; N], Truncated> {
+        let mut numbers = [0; N];
+        let len = N.saturating_mul(4);
+        if self.remaining() >= len {
+            let all = self.bytes(len, "")?.chunks_exact(4);
+            for (number, raw) in numbers.iter_mut().zip(all) {
+                *number = Self::new(raw, self.endian).u32("")?;
+            }
+        } else {
+            for (number, what) in numbers.iter_mut().zip(what) {
+                *number = self.u32(what)?;
+            }
+        }
+        Ok(numbers)
+    }
+
     /// Reads four bytes as a signed number.
     ///
     /// # Errors
