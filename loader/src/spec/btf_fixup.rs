@@ -78,7 +78,11 @@ struct ByName<'s, 'd>(Vec<(u64, &'s Symbol<'d>)>);
 impl<'s, 'd> ByName<'s, 'd> {
     fn of(symbols: impl Iterator<Item = &'s Symbol<'d>>) -> Self {
         let mut all: Vec<_> = symbols.map(|symbol| (hash(symbol.name), symbol)).collect();
-        all.sort_by_key(|(hash, symbol)| (*hash, symbol.name));
+        all.sort_by_key(|(hash, _)| *hash);
+        // Different names of one hash are made on purpose, by the thousand: they must not cost more either.
+        for alike in all.chunk_by_mut(|(one, _), (other, _)| one == other) {
+            alike.sort_by_key(|(_, symbol)| symbol.name);
+        }
         Self(all)
     }
 
