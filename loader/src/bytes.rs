@@ -2,6 +2,7 @@
 //!
 //! Nothing else in this crate slices a file's bytes. The room imports nothing; it knows neither ELF nor BTF.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 
 /// Byte order of an object file.
@@ -119,6 +120,26 @@ impl<'d> Reader<'d> {
         })
     }
 
+    /// Reads as many numbers of four bytes as there are words about them.
+    ///
+    /// # Errors
+    /// [`Truncated`] if fewer are left: about the first that is not there.
+    pub fn u32s<const N: usize>(&mut self, what: [&'static str; N]) -> Result<[u32; N], Truncated> {
+        let mut numbers = [0; N];
+        let len = N.saturating_mul(4);
+        if self.remaining() >= len {
+            let all = self.bytes(len, "")?.chunks_exact(4);
+            for (number, raw) in numbers.iter_mut().zip(all) {
+                *number = Self::new(raw, self.endian).u32("")?;
+            }
+        } else {
+            for (number, what) in numbers.iter_mut().zip(what) {
+                *number = self.u32(what)?;
+            }
+        }
+        Ok(numbers)
+    }
+
     /// Reads four bytes as a signed number.
     ///
     /// # Errors
@@ -158,7 +179,13 @@ impl<'d> Reader<'d> {
 
 /// The bytes up to the first NUL, or all of them, as text; what is not UTF-8 is shown as U+FFFD.
 pub fn until_nul(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(before_nul(bytes)).into_owned()
+    text(before_nul(bytes)).into_owned()
+}
+
+/// Bytes as text; what is not UTF-8 is shown as U+FFFD.
+pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // Nearly all is UTF-8, which the first of the two is much quicker to see.
+    core::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The bytes up to the first NUL, or all of them.

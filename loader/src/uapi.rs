@@ -294,6 +294,11 @@ pub const OBJ_NAME_LEN: usize = 16;
 /// A name as the kernel takes it: ASCII letters, digits, `_` and `.`, at most 15 bytes.
 pub fn kernel_name(name: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    // Nearly all names are allowed; one that has other characters than ASCII is not.
+    let short = name.get(..OBJ_NAME_LEN.saturating_sub(1)).unwrap_or(name);
+    if short.bytes().map(char::from).all(allowed) {
+        return short.into();
+    }
     name.chars().take(OBJ_NAME_LEN.saturating_sub(1)).map(|c| if allowed(c) { c } else { '_' }).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use rxdp_loader::link::{LinkedObject, LinkedProgram};
@@ -68,14 +69,18 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     let paths: Vec<&Path> = args.objects.iter().map(PathBuf::as_path).collect();
     let at_once = if args.link { paths.len() } else { 1 };
     for files in paths.chunks(at_once) {
-        let (row, exit) = match check(files, args) {
-            Ok(checked) => checked,
-            Err(failure) => (failed(files, &failure), Some(failure.exit())),
+        let object = job::title(files);
+        let mut out = Vec::new();
+        let last = paths.ends_with(files);
+        let exit = match check(files, &object, args, last, &mut out) {
+            Ok(exit) => exit,
+            Err(failure) => {
+                failed(&mut out, &object, &failure, args).map_err(Failure::Output)?;
+                Some(failure.exit())
+            }
         };
-        let mut out = io::stdout().lock();
-        let written = if args.json { report::json(&mut out, &row) } else { show(&mut out, &row) };
-        written.map_err(Failure::Output)?;
-        first = first.or(exit.map(|exit| (row.object, exit)));
+        io::stdout().lock().write_all(&out).map_err(Failure::Output)?;
+        first = first.or(exit.map(|exit| (object, exit)));
     }
     match first {
         Some((object, exit)) => Err(Failure::Verify(object, exit)),
@@ -83,22 +88,30 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     }
 }
 
-fn failed(files: &[&Path], failure: &Failure) -> ObjectRow {
-    let object = job::title(files);
+fn failed(out: &mut impl Write, object: &str, failure: &Failure, args: &Verify) -> io::Result<()> {
     let words = failure.to_string();
-    // The row says which object already.
-    let error = words.strip_prefix(&format!("{object}: ")).unwrap_or(&words).to_string();
-    ObjectRow { object, error: Some(error), ..ObjectRow::default() }
+    // The object is named already.
+    let error = words.strip_prefix(&format!("{object}: ")).unwrap_or(&words);
+    if !args.json {
+        return writeln!(out, "{object}: {error}");
+    }
+    let (object, error) = (object.to_string(), Some(error.to_string()));
+    report::json(out, &ObjectRow { object, error, ..ObjectRow::default() })
 }
 
-fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failure> {
-    let name = job::title(files);
+fn check(
+    files: &[&Path],
+    name: &str,
+    args: &Verify,
+    last: bool,
+    out: &mut impl Write,
+) -> Result<Option<Exit>, Failure> {
     let machine = host::machine();
     let object = job::read(files, &args.reading, &machine)?;
-    let only = args.prog.as_ref().map(|given| select::program(&object.spec, &name, given)).transpose()?;
+    let only = args.prog.as_ref().map(|given| select::program(&object.spec, name, given)).transpose()?;
     let options = Options {
         select: only.map_or(Select::All, Select::One),
-        types: select::types(&object.spec, &name, &args.reading.types)?,
+        types: select::types(&object.spec, name, &args.reading.types)?,
         default_type: select::default_type(&args.reading.types)?,
         try_types: true,
         size_maps: true,
@@ -108,19 +121,30 @@ fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Fa
     };
     let machine = load::machine_for(&Linux, &object, &machine, &options);
     let plan = plan::plan(&object, &machine, &options);
-    let plan = plan.map_err(|error| Failure::object(&name, LoadError::from(error)))?;
+    let plan = plan.map_err(|error| Failure::object(name, LoadError::from(error)))?;
     let log = if args.log { LogPolicy::Whole } else { LogPolicy::End };
     // Ids and tags are for scripts only.
     let ask = if args.json { Ask::Everything } else { Ask::Nothing };
     let given = Given { log, jobs: args.reading.jobs, ..Given::default() };
     let report = load::verify(&plan, &Linux, given, ask);
+    let written = match args.json {
+        true => report::json(out, &row(name, &object, &report, args)),
+        false => show(out, name, &report, args),
+    };
+    written.map_err(Failure::Output)?;
     let exit = report.first_error().map(exit_of);
-    Ok((row(name, &object, &report, args), exit))
+    if last {
+        // The process ends, and all memory with it; giving back each piece of it before would be a tenth of the work.
+        mem::forget(report);
+        mem::forget(plan);
+        mem::forget(object);
+    }
+    Ok(exit)
 }
 
-fn row(name: String, object: &LinkedObject, report: &Report<'_>, args: &Verify) -> ObjectRow {
+fn row(name: &str, object: &LinkedObject, report: &Report<'_>, args: &Verify) -> ObjectRow {
     ObjectRow {
-        object: name,
+        object: name.to_string(),
         ok: report.first_error().is_none(),
         error: report.slots.first().map(ToString::to_string),
         maps: report.maps.iter().map(map_row).collect(),
@@ -184,26 +208,26 @@ fn map_refs(object: &LinkedObject, linked: &LinkedProgram) -> Vec<(u32, String)>
     linked.map_refs.iter().map(|(at, map)| (at.0, object.spec.map_name(*map).to_string())).collect()
 }
 
-fn show(out: &mut impl Write, row: &ObjectRow) -> io::Result<()> {
-    let ObjectRow { object, ok, error, maps, programs, notes } = row;
-    if let Some(error) = error.as_ref().filter(|_| maps.is_empty() && programs.is_empty()) {
-        return writeln!(out, "{object}: {error}");
-    }
-    let loaded = |oks: usize, all: usize, what: &str| format!("{oks} of {all} {what}");
-    let maps_ok = loaded(maps.iter().filter(|map| map.ok).count(), maps.len(), "maps");
-    let programs_ok =
-        loaded(programs.iter().filter(|program| program.ok).count(), programs.len(), "programs");
-    writeln!(out, "{object}: {}, {maps_ok}, {programs_ok}", if *ok { "ok" } else { "failed" })?;
-    let errors = maps.iter().filter_map(|map| map.error.as_ref());
-    let errors = errors.chain(programs.iter().filter_map(|program| program.error.as_ref())).chain(error);
-    for error in errors {
+/// For people. Most objects load, and then nothing is said about each of their maps and programs.
+fn show(out: &mut impl Write, object: &str, report: &Report<'_>, args: &Verify) -> io::Result<()> {
+    let verdict = if report.first_error().is_none() { "ok" } else { "failed" };
+    let maps = report.maps.iter().map(|map| map.result.as_ref().err());
+    let programs = report.programs.iter().map(|program| program.result.as_ref().err());
+    let maps_ok = maps.clone().filter(Option::is_none).count();
+    let programs_ok = programs.clone().filter(Option::is_none).count();
+    let (all_maps, all_programs) = (report.maps.len(), report.programs.len());
+    writeln!(
+        out,
+        "{object}: {verdict}, {maps_ok} of {all_maps} maps, {programs_ok} of {all_programs} programs"
+    )?;
+    for error in maps.flatten().chain(programs.clone().flatten()).chain(report.slots.first()) {
         writeln!(out, "  {error}")?;
     }
-    for note in notes {
+    for note in &report.notes {
         writeln!(out, "  note: {note}")?;
     }
-    for log in programs.iter().filter_map(|program| program.log.as_ref()) {
-        log.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+    for log in programs.flatten().filter(|_| args.log).filter_map(LoadError::log) {
+        log.text.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Questions that an object's own types and a kernel's answer alike: through typedefs and qualifiers, sizes, names.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
 
 use super::types::{Kind, StrOff, Type, TypeId};
+use crate::bytes::text;
 
 /// How many typedefs, qualifiers and arrays are followed before a chain counts as endless.
 ///
@@ -21,7 +21,7 @@ pub trait TypeGraph {
 
     /// The string at this position, for people: what is not UTF-8 is shown as U+FFFD.
     fn text(&self, at: StrOff) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes_at(at))
+        text(self.bytes_at(at))
     }
 
     /// Follows typedefs, qualifiers and type tags to the type behind them, and its number.

@@ -1,6 +1,5 @@
 //! From the bytes of `.BTF` to the type graph.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::types::{Btf, Kind, KindSet, Linkage, Member, Param, SecVar, StrOff, Type, TypeId};
@@ -20,7 +19,9 @@ impl Btf {
     pub fn parse(data: &[u8], endian: Endian) -> Result<Self, BtfError> {
         let (types, strings) = sections(data, endian)?;
         let mut types = Reader::new(types, endian);
-        let mut parsed = vec![Type { name: StrOff(0), kind: Kind::Void }];
+        // Growing by and by would copy thousands of them again and again; each has a head of 12 bytes at least.
+        let mut parsed = Vec::with_capacity((types.remaining() / 12).saturating_add(1));
+        parsed.push(Type { name: StrOff(0), kind: Kind::Void });
         while !types.is_empty() {
             parsed.push(one(&mut types, parsed.len())?);
         }
@@ -153,9 +154,8 @@ impl Head {
 
 /// Reads one type, which is number `id`.
 pub(super) fn one(r: &mut Reader<'_>, id: usize) -> Result<Type, BtfError> {
-    let name = StrOff(r.u32("type name")?);
-    let info = r.u32("type info")?;
-    let third = r.u32("type size or reference")?;
+    let [name, info, third] = r.u32s(["type name", "type info", "type size or reference"])?;
+    let name = StrOff(name);
     let (count, kind, flag) = (info & 0xffff, info >> 24 & 0x1f, info >> 31 == 1);
     let target = TypeId(third);
     let kind = match kind {
@@ -175,7 +175,9 @@ pub(super) fn one(r: &mut Reader<'_>, id: usize) -> Result<Type, BtfError> {
         encode::ENUM => Kind::Enum {
             size: third,
             signed: flag,
-            values: each(count, r, |r| Ok((StrOff(r.u32("enum name")?), r.u32("enum value")?)))?,
+            values: each(count, r, |r| {
+                r.u32s(["enum name", "enum value"]).map(|[name, value]| (StrOff(name), value))
+            })?,
         },
         encode::ENUM64 => Kind::Enum64 { size: third, signed: flag, values: each(count, r, enum64_value)? },
         encode::FWD => Kind::Fwd { union: flag },
@@ -189,7 +191,8 @@ pub(super) fn one(r: &mut Reader<'_>, id: usize) -> Result<Type, BtfError> {
         encode::FUNC_PROTO => Kind::FuncProto {
             ret: target,
             params: each(count, r, |r| {
-                Ok(Param { name: StrOff(r.u32("parameter name")?), ty: TypeId(r.u32("parameter type")?) })
+                let [name, ty] = r.u32s(["parameter name", "parameter type"])?;
+                Ok(Param { name: StrOff(name), ty: TypeId(ty) })
             })?,
         },
         encode::VAR => Kind::Var { ty: target, linkage: Linkage(r.u32("variable linkage")?) },
@@ -200,34 +203,34 @@ pub(super) fn one(r: &mut Reader<'_>, id: usize) -> Result<Type, BtfError> {
     Ok(Type { name, kind })
 }
 
-/// Reads `count` items. Room is not set aside beforehand: a wrong count must not cost memory.
+/// Reads `count` items. Room is set aside for no more than there can be: a wrong count must not cost memory.
 fn each<T>(
     count: u32,
     r: &mut Reader<'_>,
     read: impl Fn(&mut Reader<'_>) -> Result<T, Truncated>,
 ) -> Result<Vec<T>, Truncated> {
-    (0..count).map(|_| read(r)).collect()
+    let mut items = Vec::with_capacity(to_usize(count).min(r.remaining() / 8));
+    for _ in 0..count {
+        items.push(read(r)?);
+    }
+    Ok(items)
 }
 
 fn member(r: &mut Reader<'_>, bitfields: bool) -> Result<Member, Truncated> {
-    let (name, ty) = (StrOff(r.u32("member name")?), TypeId(r.u32("member type")?));
-    let offset = r.u32("member offset")?;
+    let [name, ty, offset] = r.u32s(["member name", "member type", "member offset"])?;
     let (bit_offset, bit_size) = if bitfields { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
-    Ok(Member { name, ty, bit_offset, bit_size })
+    Ok(Member { name: StrOff(name), ty: TypeId(ty), bit_offset, bit_size })
 }
 
 fn enum64_value(r: &mut Reader<'_>) -> Result<(StrOff, u64), Truncated> {
-    let name = StrOff(r.u32("enum name")?);
-    let (low, high) = (r.u32("enum value")?, r.u32("enum value")?);
-    Ok((name, u64::from(high) << 32 | u64::from(low)))
+    let [name, low, high] = r.u32s(["enum name", "enum value", "enum value"])?;
+    Ok((StrOff(name), u64::from(high) << 32 | u64::from(low)))
 }
 
 fn sec_var(r: &mut Reader<'_>) -> Result<SecVar, Truncated> {
-    Ok(SecVar {
-        var: TypeId(r.u32("section variable")?),
-        offset: r.u32("section variable offset")?,
-        size: r.u32("section variable size")?,
-    })
+    let what = ["section variable", "section variable offset", "section variable size"];
+    let [var, offset, size] = r.u32s(what)?;
+    Ok(SecVar { var: TypeId(var), offset, size })
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! The type graph: types by number, and the strings their names stand in.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::encode;
-use crate::bytes::{before_nul, to_usize};
+use crate::bytes::{before_nul, text, to_usize};
 
 /// Number of a type; 0 is `void`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -332,7 +331,7 @@ impl Btf {
 
     /// The string at this position; empty if there is none, cut if it is longer than 1024 **bytes**.
     pub fn string(&self, at: StrOff) -> Cow<'_, str> {
-        String::from_utf8_lossy(string_at(&self.strings, to_usize(at.0)))
+        text(string_at(&self.strings, to_usize(at.0)))
     }
 
     /// Name of the type with this number; empty if it has none.

@@ -92,7 +92,11 @@ fn together(table: Table<'_>, one: &mut Run, other: &mut Run, pick: impl Fn(StrO
     let middle = other.at;
     while one.at < middle {
         let (mut batch, mut batch_ahead) = (Batch::of(one), Batch::of(other));
-        let both = (0..STRIDE).all(|_| batch.at < middle && batch.step(table) && batch_ahead.step(table));
+        let (mut cursor, mut cursor_ahead) = (batch.cursor, batch_ahead.cursor);
+        let both = (0..STRIDE).all(|_| {
+            cursor.at < middle && batch.step(&mut cursor, table) && batch_ahead.step(&mut cursor_ahead, table)
+        });
+        (batch.cursor, batch_ahead.cursor) = (cursor, cursor_ahead);
         one.take(&batch, &pick);
         other.take(&batch_ahead, &pick);
         if !both {
@@ -141,7 +145,9 @@ impl Run {
     ) -> Result<(), BtfError> {
         while self.at < end {
             let mut batch = Batch::of(self);
-            let all = (0..STRIDE).all(|_| batch.at >= end || batch.step(table));
+            let mut cursor = batch.cursor;
+            let all = (0..STRIDE).all(|_| cursor.at >= end || batch.step(&mut cursor, table));
+            batch.cursor = cursor;
             self.take(&batch, &pick);
             if !all {
                 return Err(parse::no_type(table.types, self.at, table.endian, self.end()));
@@ -152,43 +158,52 @@ impl Run {
 
     /// Appends what a batch has gone through.
     fn take(&mut self, batch: &Batch, pick: impl Fn(StrOff) -> Option<usize>) {
-        for (number, name) in batch.wanted.iter().take(batch.found) {
+        for (number, name) in batch.wanted.iter().take(batch.cursor.found) {
             if let Some(what) = pick(*name) {
                 self.picked.push((self.count.saturating_add(*number), what));
             }
         }
         self.marks.push((self.at, self.count));
-        self.at = batch.at;
-        self.count = self.count.saturating_add(batch.count);
+        self.at = batch.cursor.at;
+        self.count = self.count.saturating_add(batch.cursor.count);
     }
 }
 
 /// The next types of a run. It takes part in no decision that a processor could guess wrong: what is wanted is looked
 /// at when all of them are through.
 struct Batch {
+    cursor: Cursor,
+    wanted: [(u32, StrOff); STRIDE as usize],
+}
+
+/// How far a batch is. Apart from what it has found, so that it stays in registers: the way to the next type leads
+/// through it.
+#[derive(Clone, Copy)]
+struct Cursor {
     at: usize,
     count: u32,
-    wanted: [(u32, StrOff); STRIDE as usize],
     found: usize,
 }
 
 impl Batch {
     fn of(run: &Run) -> Self {
-        Self { at: run.at, count: 0, wanted: [(0, StrOff(0)); STRIDE as usize], found: 0 }
+        let cursor = Cursor { at: run.at, count: 0, found: 0 };
+        Self { cursor, wanted: [(0, StrOff(0)); STRIDE as usize] }
     }
 
     /// One type further; false if there is none.
     #[inline]
-    fn step(&mut self, table: Table<'_>) -> bool {
-        let Some((head, len)) = table.head(self.at) else {
+    fn step(&mut self, cursor: &mut Cursor, table: Table<'_>) -> bool {
+        let Some((head, len)) = table.head(cursor.at) else {
             return false;
         };
-        if let Some(place) = self.wanted.get_mut(self.found) {
-            *place = (self.count, head.name);
+        if let Some(place) = self.wanted.get_mut(cursor.found) {
+            *place = (cursor.count, head.name);
         }
-        self.found = self.found.wrapping_add(usize::from(head.is_one_of(table.kinds)));
-        self.count = self.count.wrapping_add(1);
-        self.at = self.at.saturating_add(len);
+        cursor.found = cursor.found.wrapping_add(usize::from(head.is_one_of(table.kinds)));
+        cursor.count = cursor.count.wrapping_add(1);
+        // It is a position in the table, and a type is shorter than a MiB.
+        cursor.at = cursor.at.wrapping_add(len);
         true
     }
 }

@@ -7,7 +7,7 @@ use core::fmt::Write;
 
 use super::CoreKind;
 use crate::btf::{Kind, StrOff, TypeGraph, TypeId};
-use crate::bytes::to_usize;
+use crate::bytes::{text, to_usize};
 
 /// Most steps of a path. Source: `BPF_CORE_SPEC_MAX_LEN`, libbpf.
 pub(super) const MAX_STEPS: usize = 64;
@@ -142,21 +142,22 @@ impl Access {
 
     /// What is asked, as people write it: `offset of struct task_struct.mm`.
     pub(super) fn question(&self, graph: &dyn TypeGraph) -> String {
-        let mut text = self.kind.to_string();
-        text.push(' ');
-        text.push_str(&type_words(graph, self.root));
+        let mut text = String::with_capacity(MOST_SHOWN);
+        text.extend([self.kind.words(), " ", &type_words(graph, self.root)]);
         for (at, step) in self.steps.iter().enumerate() {
-            // Writing to a string does not fail.
-            let _ = match step.name {
+            match step.name {
                 _ if text.len() > MOST_SHOWN => {
                     text.push_str("...");
                     break;
                 }
-                Some(name) if self.kind.is_about_field() => write!(text, ".{}", name_of(graph, name)),
-                Some(name) => write!(text, "::{}", name_of(graph, name)),
-                None if at == 0 && step.index == 0 => Ok(()),
-                None => write!(text, "[{}]", step.index),
-            };
+                Some(name) => {
+                    let before = if self.kind.is_about_field() { "." } else { "::" };
+                    text.extend([before, &name_of(graph, name)]);
+                }
+                None if at == 0 && step.index == 0 => {}
+                // Writing to a string does not fail.
+                None => _ = write!(text, "[{}]", step.index),
+            }
         }
         text
     }
@@ -167,7 +168,7 @@ const MOST_SHOWN: usize = 200;
 
 /// A name for people.
 pub(super) fn shown(name: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(name.get(..MOST_SHOWN).unwrap_or(name))
+    text(name.get(..MOST_SHOWN).unwrap_or(name))
 }
 
 fn name_of(graph: &dyn TypeGraph, at: StrOff) -> Cow<'_, str> {
@@ -209,7 +210,7 @@ pub(super) fn type_words(graph: &dyn TypeGraph, mut id: TypeId) -> String {
         };
         let name = name_of(graph, ty.name);
         let name = if name.is_empty() { "without a name" } else { &name };
-        return alloc::format!("{word}{name}{}{behind}", blank(&behind));
+        return [word, name, blank(&behind), &behind].concat();
     }
     "a type behind many pointers".to_string()
 }

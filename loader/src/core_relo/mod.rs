@@ -132,9 +132,16 @@ impl CoreKind {
     }
 }
 
+impl CoreKind {
+    /// What it asks, as people write it: `offset of`.
+    fn words(self) -> &'static str {
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or("?", |(_, text)| text)
+    }
+}
+
 impl fmt::Display for CoreKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(KINDS.iter().find(|(kind, _)| kind == self).map_or("?", |(_, text)| text))
+        f.write_str(self.words())
     }
 }
 

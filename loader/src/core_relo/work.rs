@@ -2,19 +2,37 @@
 //! without end, or grow with every step, use it up.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
-use core::cell::{Cell, RefCell};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::{Cell, OnceCell};
 
 use super::Location;
 use crate::btf::{Kind, StrOff, Type, TypeGraph, TypeId};
+use crate::bytes::to_usize;
 
 /// What may still be looked at, and the kernel's types that were read already.
 #[derive(Debug)]
 pub struct Work {
     /// Types, members, names; `None` when it is used up.
     left: Cell<Option<usize>>,
-    read: RefCell<BTreeMap<Location, Type>>,
+    /// A list for each remainder of their numbers. Lists grow and never change, so what is in them can be lent: a structure
+    /// of hundreds of members is asked about hundreds of times.
+    read: Vec<Link>,
 }
+
+/// The rest of a list.
+type Link = OnceCell<Box<Read>>;
+
+/// A type that was read.
+#[derive(Debug)]
+struct Read {
+    at: Location,
+    ty: Type,
+    next: Link,
+}
+
+/// So many lists of types that were read.
+const LISTS: usize = 1024;
 
 /// Enough for thousands of questions about the largest structures of a kernel, and far less than a second. One is about
 /// what it costs to look at a name.
@@ -30,7 +48,7 @@ const CHEAP: usize = 8;
 
 impl Default for Work {
     fn default() -> Self {
-        Self { left: Cell::new(Some(MOST)), read: RefCell::default() }
+        Self { left: Cell::new(Some(MOST)), read: (0..LISTS).map(|_| Link::new()).collect() }
     }
 }
 
@@ -45,9 +63,18 @@ impl Work {
         self.left.get().map(|_| ())
     }
 
-    /// A type that was read before.
-    fn again(&self, at: Location) -> Option<Type> {
-        self.read.borrow().get(&at).cloned()
+    /// The type at this place, if it was read before; if not, the end of its list.
+    fn again(&self, at: Location) -> Option<Result<&Type, &Link>> {
+        let mut link = self.read.get(to_usize(at.id.0) % LISTS)?;
+        while let Some(read) = link.get() {
+            if read.at == at {
+                return Some(Ok(&read.ty));
+            }
+            // Somebody may have seen to it that all types stand in one list.
+            self.spend(1)?;
+            link = &read.next;
+        }
+        Some(Err(link))
     }
 }
 
@@ -77,15 +104,17 @@ impl<'a> Metered<'a> {
         Self { graph, whose: Whose::Kernel(module), work }
     }
 
-    fn read(&self, at: Location) -> Option<Type> {
-        if let Some(ty) = self.work.again(at) {
-            self.work.spend(items(&ty.kind) / CHEAP)?;
-            return Some(ty);
-        }
+    fn read(&self, at: Location) -> Option<&'a Type> {
+        let end = match self.work.again(at)? {
+            Ok(ty) => {
+                self.work.spend(items(&ty.kind) / CHEAP)?;
+                return Some(ty);
+            }
+            Err(end) => end,
+        };
         let ty = self.graph.ty(at.id)?.into_owned();
         self.work.spend(items(&ty.kind).saturating_mul(READ_ITEM).saturating_add(READ))?;
-        self.work.read.borrow_mut().insert(at, ty.clone());
-        Some(ty)
+        Some(&end.get_or_init(|| Box::new(Read { at, ty, next: Link::new() })).ty)
     }
 }
 
@@ -94,7 +123,7 @@ impl TypeGraph for Metered<'_> {
         self.work.spend(LOOK)?;
         match self.whose {
             Whose::Object => self.graph.ty(id),
-            Whose::Kernel(module) => self.read(Location { module, id }).map(Cow::Owned),
+            Whose::Kernel(module) => self.read(Location { module, id }).map(Cow::Borrowed),
         }
     }
 

@@ -8,6 +8,7 @@ mod error;
 mod hints;
 mod lack;
 mod loaded;
+mod made;
 mod note;
 mod parallel;
 mod pins;

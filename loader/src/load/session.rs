@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::made::MadeMaps;
 use super::parallel::{self, Ahead, OnFailure};
 use super::pins::Pins;
 use super::program::Taken;
@@ -38,8 +39,7 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     jobs: Option<NonZeroUsize>,
     on_failure: OnFailure,
     btf: Option<OwnedFd>,
-    /// Maps that were made, with their names in messages and recordings.
-    maps: BTreeMap<MapSlot, (&'p str, OwnedFd)>,
+    maps: MadeMaps<'p>,
     memory: BTreeMap<MapId, Mapping>,
     /// Types of modules that programs refer to, by position in the object's answers.
     modules: BTreeMap<usize, OwnedFd>,
@@ -59,8 +59,13 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
 impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     pub(super) fn new(plan: &'p LoadPlan<'p>, kernel: &'k K, given: Given, on_failure: OnFailure) -> Self {
         let spec = &plan.object.spec;
-        let maps = given.maps.into_iter().map(|(id, fd)| (MapSlot::Map(id), (spec.map_name(id), fd)));
-        let inner = given.inner.into_iter().map(|(id, fd)| (MapSlot::Template(id), (GIVEN_INNER, fd)));
+        let mut maps = MadeMaps::with_room(spec.maps.len());
+        for (id, fd) in given.maps {
+            maps.insert(MapSlot::Map(id), (spec.map_name(id), fd));
+        }
+        for (id, fd) in given.inner {
+            maps.insert(MapSlot::Template(id), (GIVEN_INNER, fd));
+        }
         Self {
             plan,
             kernel,
@@ -68,7 +73,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             jobs: given.jobs,
             on_failure,
             btf: None,
-            maps: maps.chain(inner).collect(),
+            maps,
             memory: BTreeMap::new(),
             modules: BTreeMap::new(),
             programs: BTreeMap::new(),
@@ -120,14 +125,11 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     /// What was made, in the object's order.
     pub(super) fn finish(mut self) -> LoadedObject {
         let spec = &self.plan.object.spec;
-        let maps = self.maps.into_iter().filter_map(|(slot, (_, fd))| match slot {
-            MapSlot::Map(id) => {
-                let map = spec.map(id)?;
-                let memory = self.memory.remove(&id);
-                let shared = self.shared.remove(&id);
-                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, shared })
-            }
-            MapSlot::Template(_) | MapSlot::Copy(..) => None,
+        let maps = self.maps.into_own().filter_map(|(id, fd)| {
+            let map = spec.map(id)?;
+            let memory = self.memory.remove(&id);
+            let shared = self.shared.remove(&id);
+            Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, shared })
         });
         let programs = self.programs.into_iter().filter_map(|(id, Taken { load, fd, .. })| {
             let program = spec.program(id)?;
@@ -145,7 +147,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
 
     /// Closes everything that was made. Returns what the kernel refused and went without.
     pub(super) fn end(self) -> Vec<Note> {
-        let maps = self.maps.into_values().map(|(_, fd)| fd);
+        let maps = self.maps.into_descriptors();
         let programs =
             self.programs.into_values().flat_map(|taken| taken.tables.into_values().chain([taken.fd]));
         files::close_all(maps.chain(programs).chain(self.modules.into_values()).chain(self.btf));
@@ -159,7 +161,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
 
     /// The descriptor of a map that was made, with its name.
     pub(super) fn map(&self, slot: MapSlot) -> Option<Named<'_>> {
-        self.maps.get(&slot).map(|(name, fd)| Named { name, fd: fd.as_fd() })
+        self.maps.get(slot).map(|(name, fd)| Named { name, fd: fd.as_fd() })
     }
 
     /// The descriptor of a program that was loaded, with its name.
@@ -376,7 +378,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             for step in &pinned.make {
                 self.step(step)?;
             }
-            let (_, map) = self.maps.get(&MapSlot::Map(pinned.map)).ok_or_else(missing)?;
+            let (_, map) = self.maps.get(MapSlot::Map(pinned.map)).ok_or_else(missing)?;
             let handle = Named { name: &create.name, fd: map.as_fd() };
             match self.pins.pin(handle, &pinned.path, true) {
                 Err(LoadError::Pin { errno: Errno::EEXIST, .. }) if !last => {}
@@ -387,7 +389,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                     return Ok(());
                 }
             }
-            self.maps.remove(&MapSlot::Map(pinned.map));
+            self.maps.remove(pinned.map);
             self.memory.remove(&pinned.map);
         }
         Ok(())
@@ -398,7 +400,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         let spec = self.spec();
         let handle = match pin.what {
             PinTarget::Map(id) => {
-                let (_, fd) = self.maps.get(&MapSlot::Map(id)).ok_or_else(|| missing("a map"))?;
+                let (_, fd) = self.maps.get(MapSlot::Map(id)).ok_or_else(|| missing("a map"))?;
                 Named { name: spec.map_name(id), fd: fd.as_fd() }
             }
             PinTarget::Program(id) => {

@@ -59,7 +59,9 @@ pub enum Ask {
 /// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
 pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report<'p> {
     let mut session = Session::new(plan, kernel, given, OnFailure::GoOn);
-    let mut report = Report { maps: Vec::new(), programs: Vec::new(), slots: Vec::new(), notes: Vec::new() };
+    // Growing by and by would copy thousands of them again and again.
+    let maps = Vec::with_capacity(plan.object.spec.maps.len());
+    let mut report = Report { maps, programs: Vec::new(), slots: Vec::new(), notes: Vec::new() };
     for step in &plan.steps {
         let result = session.step(step);
         match step {

@@ -44,6 +44,8 @@ pub(super) fn steps(
 ) -> Vec<(CreateMap, PlanError)> {
     let mut refused = Vec::new();
     let maps = &object.spec.maps;
+    // One for all maps: there may be thousands.
+    let mut make = Vec::new();
     for (id, spec) in in_order(maps) {
         if options.reused.contains(&id) {
             continue;
@@ -64,7 +66,7 @@ pub(super) fn steps(
                 continue;
             }
         };
-        let mut make = Vec::new();
+        make.clear();
         if let (Some(Inner::Template(template)), false) = (&spec.inner, options.inner_given.contains(&id)) {
             make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine, options)));
         }
@@ -88,7 +90,10 @@ pub(super) fn steps(
         make.push(Step::CreateMap(map));
         contents(spec, id, machine, &mut make);
         match pins::of_map(&object.spec, spec, options) {
-            Some(path) => steps.push(Step::PinnedMap(PinnedMap { map: id, path, make })),
+            Some(path) => {
+                let make = core::mem::take(&mut make);
+                steps.push(Step::PinnedMap(PinnedMap { map: id, path, make }));
+            }
             None => steps.append(&mut make),
         }
     }

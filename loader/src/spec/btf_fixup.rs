@@ -3,7 +3,8 @@
 //!
 //! Source: libbpf `btf_fixup_datasec`, `bpf_object__finalize_btf`.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use super::function::Place;
 use crate::btf::{Btf, Kind, Linkage};
@@ -11,8 +12,7 @@ use crate::elf::{self, Binding, ElfObject, Section, Symbol};
 
 /// Fills in the open places.
 pub(super) fn apply(btf: &mut Btf, elf: &ElfObject<'_>, functions: &[Place]) {
-    let visible = elf.symbols.iter().filter(|s| s.binding != Binding::Local);
-    let symbols: BTreeMap<&str, &Symbol<'_>> = visible.map(|s| (s.name, s)).collect();
+    let symbols = ByName::of(elf.symbols.iter().filter(|s| s.binding != Binding::Local));
     let hidden: BTreeSet<&str> = functions.iter().filter(|f| f.hidden).map(|f| f.name.as_str()).collect();
     for at in 0..btf.types.len() {
         // Names are looked at only where they matter: an object may have many types.
@@ -33,7 +33,7 @@ pub(super) fn apply(btf: &mut Btf, elf: &ElfObject<'_>, functions: &[Place]) {
     }
 }
 
-fn data_section(btf: &mut Btf, at: usize, section: &Section<'_>, symbols: &BTreeMap<&str, &Symbol<'_>>) {
+fn data_section(btf: &mut Btf, at: usize, section: &Section<'_>, symbols: &ByName<'_, '_>) {
     let Some(Kind::Datasec { size, mut vars }) = btf.types.get(at).map(|ty| ty.kind.clone()) else {
         return;
     };
@@ -42,7 +42,7 @@ fn data_section(btf: &mut Btf, at: usize, section: &Section<'_>, symbols: &BTree
         if matches!(btf.kind(var.var), Some(Kind::Var { linkage: Linkage::STATIC, .. })) {
             continue;
         }
-        let symbol = symbols.get(btf.name(var.var).as_ref());
+        let symbol = symbols.get(&btf.name(var.var));
         let Some(symbol) = symbol.filter(|s| s.place == elf::Place::Section(section.idx)) else {
             continue;
         };
@@ -69,4 +69,34 @@ fn make_static(btf: &mut Btf, at: usize) {
     {
         *linkage = Linkage::STATIC;
     }
+}
+
+/// Symbols by the hash of their names, then by name. Thousands of variables ask for thousands of symbols, and names that
+/// begin alike are compared at length; numbers are not.
+struct ByName<'s, 'd>(Vec<(u64, &'s Symbol<'d>)>);
+
+impl<'s, 'd> ByName<'s, 'd> {
+    fn of(symbols: impl Iterator<Item = &'s Symbol<'d>>) -> Self {
+        let mut all: Vec<_> = symbols.map(|symbol| (hash(symbol.name), symbol)).collect();
+        all.sort_by_key(|(hash, _)| *hash);
+        // Different names of one hash are made on purpose, by the thousand: they must not cost more either.
+        for alike in all.chunk_by_mut(|(one, _), (other, _)| one == other) {
+            alike.sort_by_key(|(_, symbol)| symbol.name);
+        }
+        Self(all)
+    }
+
+    /// The symbol of this name; the last, if there are several.
+    fn get(&self, name: &str) -> Option<&'s Symbol<'d>> {
+        let wanted = (hash(name), name);
+        let end = self.0.partition_point(|(hash, symbol)| (*hash, symbol.name) <= wanted);
+        let (_, symbol) = self.0.get(end.checked_sub(1)?)?;
+        (symbol.name == name).then_some(*symbol)
+    }
+}
+
+/// Source: FNV-1a, 64 bits.
+fn hash(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -19,30 +19,34 @@ use crate::uapi::{MapFlags, MapType};
 /// Name of the section.
 pub(super) const SECTION: &str = ".maps";
 
-/// A map of the section, with what is needed to find it and its slots again.
+/// Where a map of the section stands, to find it and its slots again.
 #[derive(Debug)]
 pub(super) struct Found {
     /// Where its variable stands, in **bytes** from the section's start.
     pub(super) offset: u64,
     /// Where its `values` begin, in **bytes** from the variable's start.
     pub(super) values_at: Option<u64>,
-    pub(super) spec: MapSpec,
 }
 
-/// The section's maps, by offset.
-pub(super) fn maps(elf: &ElfObject<'_>, section: &Section<'_>, btf: Option<&Btf>) -> Vec<Found> {
+/// Appends the section's maps, by offset; says where each of them stands.
+pub(super) fn maps(
+    elf: &ElfObject<'_>,
+    section: &Section<'_>,
+    btf: Option<&Btf>,
+    maps: &mut Vec<MapSpec>,
+) -> Vec<Found> {
     let typed = btf.and_then(|btf| {
         let id = btf.find(SECTION, |kind| matches!(kind, Kind::Datasec { .. }))?;
         if let Some(Kind::Datasec { vars, .. }) = btf.kind(id) { Some((btf, vars)) } else { None }
     });
-    let mut found: Vec<Found> = match typed {
-        Some((btf, vars)) => {
-            vars.iter().filter(|var| !is_extern(btf, var)).map(|var| map(btf, var)).collect()
-        }
-        None => elf.symbols_in(section).filter(|s| s.kind == SymbolKind::Object).map(untyped).collect(),
+    let Some((btf, vars)) = typed else {
+        let symbols = elf.symbols_in(section).filter(|s| s.kind == SymbolKind::Object);
+        return symbols.map(|symbol| untyped(symbol, maps)).collect();
     };
-    found.sort_by_key(|map| map.offset);
-    found
+    let mut vars: Vec<SecVar> = vars.iter().filter(|var| !is_extern(btf, var)).copied().collect();
+    vars.sort_by_key(|var| var.offset);
+    maps.reserve(vars.len());
+    vars.iter().map(|var| map(btf, var, maps)).collect()
 }
 
 /// A map that another file defines stands nowhere here.
@@ -50,16 +54,18 @@ fn is_extern(btf: &Btf, var: &SecVar) -> bool {
     matches!(btf.kind(var.var), Some(Kind::Var { linkage: Linkage::EXTERN, .. }))
 }
 
-fn map(btf: &Btf, var: &SecVar) -> Found {
+fn map(btf: &Btf, var: &SecVar, maps: &mut Vec<MapSpec>) -> Found {
     let read = variable(btf, var.var);
     let (spec, values_at) = read.unwrap_or_else(|why| (defective(&btf.name(var.var), why), None));
-    Found { offset: u64::from(var.offset), values_at, spec }
+    maps.push(spec);
+    Found { offset: u64::from(var.offset), values_at }
 }
 
 /// A map whose definition nobody can read.
-fn untyped(symbol: &Symbol<'_>) -> Found {
+fn untyped(symbol: &Symbol<'_>, maps: &mut Vec<MapSpec>) -> Found {
     let why = SpecError::MapWithoutBtf { map: symbol.name.to_string() };
-    Found { offset: symbol.value, values_at: None, spec: defective(symbol.name, why) }
+    maps.push(defective(symbol.name, why));
+    Found { offset: symbol.value, values_at: None }
 }
 
 fn defective(name: &str, why: SpecError) -> MapSpec {

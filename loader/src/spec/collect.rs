@@ -137,15 +137,11 @@ fn maps(
     }
     if let Some(section) = elf.section_named(btf_map::SECTION).filter(|s| s.size > 0) {
         let first = maps.len();
-        let found = btf_map::maps(elf, section, btf);
-        for (at, map) in found.iter().enumerate() {
-            dir.maps.insert((section.idx, map.offset), MapId::new(first.saturating_add(at)));
-        }
-        let slots = slots(elf, dir, section, &found)?;
-        maps.extend(found.into_iter().zip(slots).map(|(map, slots)| match slots {
-            Ok(slots) => MapSpec { slots, ..map.spec },
-            Err(why) => MapSpec { defect: map.spec.defect.or(Some(Box::new(why))), ..map.spec },
-        }));
+        let found = btf_map::maps(elf, section, btf, &mut maps);
+        let ids = (first..).map(MapId::new);
+        // Made at once: maps by the thousand are put in their place quicker than one by one.
+        dir.maps.append(&mut found.iter().map(|map| (section.idx, map.offset)).zip(ids).collect());
+        fill_slots(elf, dir, section, &found, maps.get_mut(first..).unwrap_or_default())?;
     }
     for section in &elf.sections {
         if let Some(map) = data::map(section, object, btf)? {
@@ -164,15 +160,15 @@ fn maps(
     Ok(maps)
 }
 
-/// What the object puts into its maps of maps and of programs: relocations in their `values`. `Err` where one of them
-/// makes no sense.
-fn slots(
+/// What the object puts into its maps of maps and of programs: relocations in their `values`. One that makes no sense is
+/// the map's defect.
+fn fill_slots(
     elf: &ElfObject<'_>,
     dir: &Directory,
     section: &elf::Section<'_>,
-    maps: &[btf_map::Found],
-) -> Result<Vec<Result<Vec<Slot>, SpecError>>, SpecError> {
-    let mut slots: Vec<Result<Vec<Slot>, SpecError>> = maps.iter().map(|_| Ok(Vec::new())).collect();
+    places: &[btf_map::Found],
+    maps: &mut [MapSpec],
+) -> Result<(), SpecError> {
     for raw in &section.relocs {
         let wrong = |why: &str| SpecError::Relocation {
             section: section.name.to_string(),
@@ -181,17 +177,21 @@ fn slots(
             symbol: elf.symbol(raw.symbol).map(|s| s.name.to_string()).unwrap_or_default(),
             why: why.to_string(),
         };
-        let map = maps.partition_point(|map| map.offset <= raw.offset).checked_sub(1);
-        let Some((map, list)) = map.and_then(|at| Some((maps.get(at)?, slots.get_mut(at)?))) else {
+        let at = places.partition_point(|place| place.offset <= raw.offset).checked_sub(1);
+        let Some((place, map)) = at.and_then(|at| Some((places.get(at)?, maps.get_mut(at)?))) else {
             return Err(wrong("it belongs to no map"));
         };
-        match (list.as_mut(), slot(elf, dir, map, raw)) {
-            (Ok(slots), Ok(slot)) => slots.push(slot),
-            (Ok(_), Err(why)) => *list = Err(wrong(why)),
-            (Err(_), _) => {}
+        match slot(elf, dir, place, raw) {
+            Ok(slot) => map.slots.push(slot),
+            Err(why) => {
+                map.defect.get_or_insert_with(|| Box::new(wrong(why)));
+            }
         }
     }
-    Ok(slots)
+    for map in maps.iter_mut().filter(|map| map.defect.is_some()) {
+        map.slots.clear();
+    }
+    Ok(())
 }
 
 fn slot(

@@ -68,10 +68,10 @@ pub(super) fn fix_btf(btf: &mut Btf) {
     let (int, dummy) = (int_type(btf), dummy_name(btf));
     let mut dummy_var = None;
     for at in 0..btf.types.len() {
-        let Some(Type { name, kind: Kind::Datasec { vars, .. } }) = btf.types.get(at).cloned() else {
+        let Some(Type { name, kind: Kind::Datasec { vars, .. } }) = btf.types.get(at) else {
             continue;
         };
-        let section = btf.string(name).into_owned();
+        let (section, vars) = (btf.string(*name).into_owned(), vars.clone());
         let fixed = match section.as_str() {
             KCONFIG => fix_kconfig(btf, vars, &kconfig),
             KSYMS => fix_ksyms(btf, vars, int, dummy, &mut dummy_var),
