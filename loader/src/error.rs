@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::join::JoinError;
 use crate::load::LoadError;
-use crate::spec::SpecError;
+use crate::spec::{SpecError, TargetError};
 use crate::sys::Errno;
 use crate::sys::tracefs::TraceError;
 use crate::uapi::MapType;
@@ -48,6 +48,9 @@ pub enum Error {
         /// What it has.
         there_are: String,
     },
+    /// A program cannot attach to what was given.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// Contents that do not fit a global variable or a section of them.
     #[error("{what} {name:?} has {expected} bytes, and {given} were given")]
     DataSize {

@@ -331,7 +331,7 @@ impl LoadError {
             | Self::Info { errno, .. } => of_errno(*errno),
             Self::ProgLoad { lack: Some(lack), .. } => match **lack {
                 Lack::Type(_) | Lack::Attach(..) => Blame::OldKernel,
-                Lack::Forbidden(..) => Blame::Kernel,
+                Lack::Forbidden(..) | Lack::ForbiddenType(_) => Blame::Kernel,
             },
             // With a log it is the verifier that forbids something, not the caller who may not ask.
             Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),

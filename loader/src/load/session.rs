@@ -44,6 +44,8 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     /// Types of modules that programs refer to, by position in the object's answers.
     modules: BTreeMap<usize, OwnedFd>,
     programs: BTreeMap<ProgId, Taken>,
+    /// Programs whose functions those of the object attach to.
+    targets: BTreeMap<ProgId, OwnedFd>,
     /// Programs that several threads have loaded before their step; `None` before the first.
     ahead: Option<Ahead>,
     /// Time that the last program took, in whichever thread.
@@ -72,6 +74,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             memory: BTreeMap::new(),
             modules: BTreeMap::new(),
             programs: BTreeMap::new(),
+            targets: given.targets,
             ahead: None,
             took: Duration::ZERO,
             slots: Vec::new(),
@@ -322,6 +325,18 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     pub(super) fn located(&self, at: Location) -> Result<Hook<'_>, LoadError> {
         let of = at.module.map(|module| self.module(module)).transpose()?;
         Ok(Hook { id: at.id, of })
+    }
+
+    /// What a program attaches to: a type of the kernel, of a module, or of a program that was given.
+    pub(super) fn hook(&self, load: &LoadProgram) -> Result<Option<Hook<'_>>, LoadError> {
+        let Some(at) = load.hook.filter(|_| load.of_program) else {
+            return load.hook.map(|at| self.located(at)).transpose();
+        };
+        let spec = self.spec().program(load.program);
+        let name = spec.and_then(|program| program.of.as_ref()).map_or("?", |of| of.name.as_str());
+        let missing = || LoadError::NotInPlan { what: format!("program {name}, to attach to,") };
+        let fd = self.targets.get(&load.program).ok_or_else(missing)?;
+        Ok(Some(Hook { id: at.id, of: Some(Named { name, fd: fd.as_fd() }) }))
     }
 
     /// The table that a slot is of: the program's own, or a copy, if it uses one.

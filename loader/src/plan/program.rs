@@ -85,6 +85,7 @@ fn one(
         attach,
         flags,
         hook: hook.map(|hook| hook.at),
+        of_program: hook.is_some_and(|hook| hook.of_program),
         kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
         with_info: features.contains(Features::FUNC_INFO) && linked.is_some_and(|l| !l.func_info.is_empty()),
         copies: BTreeMap::new(),
