@@ -94,7 +94,7 @@ fn failed(files: &[&Path], failure: &Failure) -> ObjectRow {
 fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Failure> {
     let name = job::title(files);
     let machine = host::machine();
-    let object = job::read(files, &args.reading, &machine)?;
+    let job::Read { object, targets } = job::read(&Linux, files, &args.reading, &machine)?;
     let only = args.prog.as_ref().map(|given| select::program(&object.spec, &name, given)).transpose()?;
     let options = Options {
         select: only.map_or(Select::All, Select::One),
@@ -112,7 +112,7 @@ fn check(files: &[&Path], args: &Verify) -> Result<(ObjectRow, Option<Exit>), Fa
     let log = if args.log { LogPolicy::Whole } else { LogPolicy::End };
     // Ids and tags are for scripts only.
     let ask = if args.json { Ask::Everything } else { Ask::Nothing };
-    let given = Given { log, jobs: args.reading.jobs, ..Given::default() };
+    let given = Given { targets: targets.programs, log, jobs: args.reading.jobs, ..Given::default() };
     let report = load::verify(&plan, &Linux, given, ask);
     let exit = report.first_error().map(exit_of);
     Ok((row(name, &object, &report, args), exit))
