@@ -41,12 +41,22 @@ pub enum Error {
     /// The object has nothing of this name.
     #[error("it has no {what} {name:?}; {there_are}")]
     NotInObject {
-        /// `"map"`, `"program"`, `"global variable"` or `"data section"`.
+        /// `"map"`, `"program"`, `"global variable"`, `"data section"`, `"struct_ops map"` or `"member of its table"`.
         what: &'static str,
         /// The name.
         name: String,
         /// What it has.
         there_are: String,
+    },
+    /// A member of a table of functions that is for something else.
+    #[error("map {map:?}, member {member}: {why}")]
+    Member {
+        /// The map.
+        map: String,
+        /// The member.
+        member: String,
+        /// Why.
+        why: &'static str,
     },
     /// A program cannot attach to what was given.
     #[error(transparent)]

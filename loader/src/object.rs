@@ -3,6 +3,7 @@
 //! A thin face on the pipeline for programs that embed the loader. Changes are written into the object's meaning, before
 //! it is linked; nothing is asked of the kernel here. [`Loader`](crate::Loader) takes it from there.
 
+mod struct_ops;
 mod targets;
 
 use std::collections::BTreeMap;
