@@ -14,6 +14,7 @@ mod pins;
 mod poisoned;
 mod probe;
 mod program;
+mod register;
 mod session;
 pub(crate) mod slot;
 mod types;
@@ -34,6 +35,7 @@ pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, Made
 pub use note::Note;
 pub use poisoned::Poisoned;
 pub use probe::machine_for;
+pub use register::{Registered, Table};
 pub use types::{CodeTypes, link_for, target_program};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 

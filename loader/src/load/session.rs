@@ -10,7 +10,7 @@ use super::pins::Pins;
 use super::program::Taken;
 use super::slot::{self, Content};
 use super::{
-    FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin,
+    FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin, Table,
 };
 use crate::core_relo::Location;
 use crate::plan::{
@@ -21,7 +21,7 @@ use crate::spec::{MapId, MapSpec, ObjectSpec, ProgId};
 use crate::sys::{
     BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named, files,
 };
-use crate::uapi::{MapType, UpdateFlags};
+use crate::uapi::{MapFlags, MapType, UpdateFlags};
 
 /// Size of the log buffer that is tried first, in **bytes**.
 pub(super) const FIRST_LOG: u32 = 64 << 10;
@@ -128,7 +128,10 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
                 let map = spec.map(id)?;
                 let memory = self.memory.remove(&id);
                 let shared = self.shared.remove(&id);
-                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, shared })
+                let ops = self.plan.object.answers.struct_ops.get(&id).and_then(|ops| ops.as_ref().ok());
+                let by_link = map.flags.contains(MapFlags::LINK);
+                let table = ops.map(|ops| Table { ops: ops.clone(), by_link });
+                Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, shared, table })
             }
             MapSlot::Template(_) | MapSlot::Copy(..) => None,
         });

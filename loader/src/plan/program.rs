@@ -43,6 +43,9 @@ pub(super) fn programs(
         }
         match one(object, id, program, machine, options) {
             Ok(load) => loads.push(load),
+            // Nobody asked for it, and the rest of its table goes without. Source: libbpf `bpf_map__init_kern_struct_ops`.
+            Err(PlanError::Attach { why: AttachError::NoMember { .. }, .. })
+                if options.select == Select::Autoload && !options.asked_for.contains(&id) => {}
             Err(error) => refused.push((id, error)),
         }
     }
