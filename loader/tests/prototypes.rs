@@ -48,7 +48,7 @@ fn the_first_parameter_that_differs_is_named() {
         parts.types.add("bpf_task_from_pid", Kind::Func { proto, linkage: Linkage::STATIC });
         match answer(&parts.types, "bpf_task_from_pid") {
             Ksym::Missing(error) => error.to_string(),
-            other => format!("{other:?}"),
+            other @ (Ksym::Found(_) | Ksym::Without(_)) => format!("{other:?}"),
         }
     };
     let before = "the function of this name in vmlinux is of another type: ";

@@ -2,6 +2,7 @@
 //!
 //! Source: libbpf `libbpf_find_attach_btf_id`, `btf_get_kernel_prefix_kind`.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -68,9 +69,9 @@ pub enum AttachError {
     #[error("section {section:?}: program {program} has no function {name:?}; it has {}", there_are.join(", "))]
     NoFunction {
         /// The section.
-        section: String,
+        section: Box<str>,
         /// The other program.
-        program: String,
+        program: Box<str>,
         /// What is looked for.
         name: String,
         /// What it has.
@@ -183,8 +184,8 @@ fn one_of(program: &ProgramSpec, of: &TargetProgram) -> Result<Attach, AttachErr
         return Ok(Attach { at, member: None, of_program: true });
     }
     Err(AttachError::NoFunction {
-        section: section(),
-        program: other(),
+        section: section().into(),
+        program: other().into(),
         name: name.unwrap_or_default().to_string(),
         there_are: of.functions.iter().filter_map(|id| function_name(&types, *id)).collect(),
     })
