@@ -142,6 +142,10 @@ pub(crate) struct Reading {
     /// The type of a program whose section does not say it, such as xdp_main=xdp; without PROG= of all of them
     #[arg(long = "type", value_name = "[PROG=]TYPE")]
     pub(crate) types: Vec<String>,
+    /// What a program attaches to, whatever its section says: a function of program ID (without it the one that its
+    /// section names, or the main one), or a function of the kernel
+    #[arg(long = "target", value_name = "PROG=ID[:FUNCTION]|PROG=FUNCTION")]
+    pub(crate) targets: Vec<String>,
     /// How many entries a map has, whatever the object says, such as events=64
     #[arg(long = "map", value_name = "NAME=ENTRIES")]
     pub(crate) maps: Vec<String>,

@@ -11,6 +11,8 @@ use rxdp_loader::uapi::ProgType;
 use rxdp_netlink::{NetlinkError, XdpMode};
 use rxdp_sandbox::SandboxError;
 
+use crate::target;
+
 /// Exit codes of every command. 2, wrong usage, is clap's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Exit {
@@ -61,6 +63,8 @@ pub(crate) enum Failure {
     Option { option: &'static str, given: String, why: String },
     #[error("{object}: it has no {what} {given:?}; it has {there_are}")]
     NotInObject { object: String, what: &'static str, given: String, there_are: String },
+    #[error("--target {given:?}: program id {id} cannot be opened: {errno}{}", target::id_hint(*.errno))]
+    TargetId { given: String, id: u32, errno: Errno },
     #[error("{object}: it has no XDP program to attach; {there_are}")]
     NoEntry { object: String, there_are: String },
     #[error("{object}: it has no program to run")]
@@ -102,8 +106,10 @@ impl Failure {
         match self {
             Self::Netlink { source, .. } => exit_of_netlink(source),
             Self::Verify(_, exit) => *exit,
+            Self::TargetId { errno: Errno::EPERM, .. } => Exit::NotPermitted,
             Self::Object { source, .. } if is_forbidden(source) => Exit::NotPermitted,
             Self::Object { .. }
+            | Self::TargetId { .. }
             | Self::TraceRead(_)
             | Self::Output(_)
             | Self::Wait(_)

@@ -19,6 +19,7 @@ use rxdp_loader::uapi::{AttachType, ProgType};
 use crate::args::{Choices, Reading};
 use crate::error::Failure;
 use crate::select;
+use crate::target::{self, Targets};
 
 /// What the user said about programs and tables.
 #[derive(Debug, Default)]
@@ -44,6 +45,13 @@ pub(crate) enum Purpose {
     Run,
 }
 
+/// An object that was read, and what it is to attach to.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) object: LinkedObject,
+    pub(crate) targets: Targets,
+}
+
 /// Programs in the kernel, and which of them is first.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -65,7 +73,12 @@ impl Loaded {
 }
 
 /// Reads and links an object for this machine: one file, or several that are joined.
-pub(crate) fn read(paths: &[&Path], reading: &Reading, machine: &Machine) -> Result<LinkedObject, Failure> {
+pub(crate) fn read(
+    kernel: &impl Kernel,
+    paths: &[&Path],
+    reading: &Reading,
+    machine: &Machine,
+) -> Result<Read, Failure> {
     let title = title(paths);
     let failed = |error: LoaderError| Failure::object(&title, error);
     let dialects =
@@ -86,7 +99,9 @@ pub(crate) fn read(paths: &[&Path], reading: &Reading, machine: &Machine) -> Res
     let code = given.as_deref().map_or(CodeTypes::Running, CodeTypes::Given);
     let mut spec = spec.map_err(failed)?;
     select::size_maps(&mut spec, &title, &reading.maps)?;
-    load::link_for(spec, machine, code).map_err(|error| failed(error.into()))
+    let targets = target::find(kernel, &mut spec, &title, &reading.targets)?;
+    let object = load::link_for(spec, machine, code).map_err(|error| failed(error.into()))?;
+    Ok(Read { object, targets })
 }
 
 /// The types in the file of `--btf`.
@@ -104,8 +119,8 @@ pub(crate) fn title(paths: &[&Path]) -> String {
 }
 
 /// What `--prog`, `--type`, `--tail-call` and `--no-infer` say about this object.
-pub(crate) fn wishes(object: &LinkedObject, name: &str, args: &Choices) -> Result<Wishes, Failure> {
-    let spec = &object.spec;
+pub(crate) fn wishes(read: &Read, name: &str, args: &Choices) -> Result<Wishes, Failure> {
+    let spec = &read.object.spec;
     let entry = args.prog.as_ref().map(|given| select::program(spec, name, given)).transpose()?;
     let slots = select::tail_calls(spec, name, &args.tail_call)?;
     let in_slots = slots.iter().filter_map(|fill| match fill.value {
@@ -113,7 +128,7 @@ pub(crate) fn wishes(object: &LinkedObject, name: &str, args: &Choices) -> Resul
         SlotValue::Map(_) => None,
     });
     let options = Options {
-        asked_for: in_slots.chain(entry).collect(),
+        asked_for: in_slots.chain(entry).chain(read.targets.given.iter().copied()).collect(),
         types: select::types(spec, name, &args.reading.types)?,
         default_type: Some(select::default_type(&args.reading.types)?.unwrap_or(ProgType::XDP)),
         license: args.reading.license.clone(),
@@ -150,11 +165,12 @@ fn pin_dir(given: &Path) -> Result<String, Failure> {
 /// Loads everything, fills the slots that are given or have one reading, and reads them back.
 pub(crate) fn load<K: Kernel>(
     kernel: &K,
-    object: LinkedObject,
+    read: Read,
     name: &str,
     machine: &Machine,
     wishes: Wishes,
 ) -> Result<Loaded, Failure> {
+    let Read { object, targets } = read;
     let Wishes { entry, mut options, no_infer, slots_given, purpose, jobs } = wishes;
     let machine = &load::machine_for(kernel, &object, machine, &options);
     let planned =
@@ -181,7 +197,7 @@ pub(crate) fn load<K: Kernel>(
             Conclusion::Open(open) => return Err(Failure::OpenTailCalls(choices(&object.spec, name, &open))),
         }
     }
-    let given = Given { log: LogPolicy::Whole, jobs, ..Given::default() };
+    let given = Given { targets: targets.programs, log: LogPolicy::Whole, jobs, ..Given::default() };
     let loaded = load::execute(&plan, kernel, given).map_err(|error| Failure::object(name, error))?;
     Ok(Loaded { spec: object.spec, object: loaded, entry, inference })
 }

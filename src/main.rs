@@ -11,6 +11,7 @@ mod record;
 mod report;
 mod select;
 mod stay;
+mod target;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

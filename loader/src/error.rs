@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::join::JoinError;
 use crate::load::LoadError;
-use crate::spec::SpecError;
+use crate::spec::{SpecError, TargetError};
 use crate::sys::Errno;
 use crate::sys::tracefs::TraceError;
 use crate::uapi::MapType;
@@ -41,13 +41,26 @@ pub enum Error {
     /// The object has nothing of this name.
     #[error("it has no {what} {name:?}; {there_are}")]
     NotInObject {
-        /// `"map"`, `"program"`, `"global variable"` or `"data section"`.
+        /// `"map"`, `"program"`, `"global variable"`, `"data section"`, `"struct_ops map"` or `"member of its table"`.
         what: &'static str,
         /// The name.
         name: String,
         /// What it has.
         there_are: String,
     },
+    /// A member of a table of functions that is for something else.
+    #[error("map {map:?}, member {member}: {why}")]
+    Member {
+        /// The map.
+        map: String,
+        /// The member.
+        member: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A program cannot attach to what was given.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// Contents that do not fit a global variable or a section of them.
     #[error("{what} {name:?} has {expected} bytes, and {given} were given")]
     DataSize {

@@ -76,7 +76,7 @@ impl<K: Kernel> Loader<K> {
     /// # Errors
     /// [`Error::Load`]: what failed, where and why. Nothing stays behind.
     pub fn load(&self, object: Object) -> Result<LoadedObject, Error> {
-        let Object { mut spec, types, reused, inner, slots } = object;
+        let Object { mut spec, types, reused, inner, targets, slots } = object;
         for (id, fd) in &reused {
             let Some(map) = spec.maps.get_mut(id.index()) else {
                 continue;
@@ -84,6 +84,12 @@ impl<K: Kernel> Loader<K> {
             let info = self.info(map, fd)?;
             check_fit(map, &info)?;
             map.max_entries = info.max_entries;
+        }
+        for (id, fd) in &targets {
+            if let Some(program) = spec.programs.get_mut(id.index()) {
+                let name = format!("given for {:?}", program.name);
+                program.of = Some(load::target_program(&self.kernel, &name, fd)?);
+            }
         }
         let linked = load::link_for(spec, &self.machine, CodeTypes::Running)?;
         let options = Options {
@@ -96,7 +102,7 @@ impl<K: Kernel> Loader<K> {
         };
         let machine = load::machine_for(&self.kernel, &linked, &self.machine, &options);
         let plan = plan::plan(&linked, &machine, &options).map_err(LoadError::from)?;
-        let given = Given { maps: reused, inner, log: self.log, jobs: self.jobs };
+        let given = Given { maps: reused, inner, targets, log: self.log, jobs: self.jobs };
         Ok(load::execute(&plan, &self.kernel, given)?)
     }
 

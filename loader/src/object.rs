@@ -3,6 +3,9 @@
 //! A thin face on the pipeline for programs that embed the loader. Changes are written into the object's meaning, before
 //! it is linked; nothing is asked of the kernel here. [`Loader`](crate::Loader) takes it from there.
 
+mod struct_ops;
+mod targets;
+
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -24,6 +27,7 @@ pub struct Object {
     pub(crate) types: BTreeMap<ProgId, ProgType>,
     pub(crate) reused: BTreeMap<MapId, OwnedFd>,
     pub(crate) inner: BTreeMap<MapId, OwnedFd>,
+    pub(crate) targets: BTreeMap<ProgId, OwnedFd>,
     pub(crate) slots: Vec<FillSlot>,
 }
 
@@ -358,6 +362,7 @@ impl From<ObjectSpec> for Object {
             types: BTreeMap::new(),
             reused: BTreeMap::new(),
             inner: BTreeMap::new(),
+            targets: BTreeMap::new(),
             slots: Vec::new(),
         }
     }

@@ -315,6 +315,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("reached.o", "no_value"),
     ("reached.o", "other_kind"),
     ("refused.o", "xdp_unchecked"),
+    ("replaces.o", "after"),
+    ("replaces.o", "all_pass"),
+    ("replaces.o", "before"),
+    ("replaces.o", "whole"),
+    ("struct_ops-link.o", "nobody_calls"),
     ("struct_ops.o", "nobody_calls"),
 ];
 

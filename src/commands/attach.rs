@@ -32,8 +32,8 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
     let objects = args.objects();
     let object = job::title(&objects);
     let machine = host::machine();
-    let linked = job::read(&objects, &args.choices.reading, &machine)?;
-    let wishes = job::wishes(&linked, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
+    let read = job::read(kernel, &objects, &args.choices.reading, &machine)?;
+    let wishes = job::wishes(&read, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
     let mut signals = Signals::new()?;
     // When the interface is looked at while waiting depends on the moment, so that is not recorded.
     let watcher = Handle::connect()?;
@@ -53,7 +53,7 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
         replace: args.replace,
     };
     let predecessor = job.make_room().await?;
-    let mut loaded = job::load(kernel, linked, &object, &machine, wishes)?;
+    let mut loaded = job::load(kernel, read, &object, &machine, wishes)?;
     let attachment = match job.go_live(&loaded).await {
         Ok(attachment) => attachment,
         Err(failure) => {

@@ -17,6 +17,7 @@ use crate::error::Failure;
 use crate::job::{self, Wishes};
 use crate::report;
 use crate::stay::{self, Tracing, print_line};
+use crate::target::Targets;
 
 /// The article's program, as `cargo xtask bpf` builds it.
 const TAIL_KERN: &[u8] = include_bytes!("../../bpf-progs/tail_kern.o");
@@ -64,7 +65,8 @@ fn load() -> Result<job::Loaded, Failure> {
     let spec = rxdp_loader::read(&name, TAIL_KERN, Dialects::default());
     let linked = link::link(spec.map_err(|error| Failure::object(NAME, error))?);
     let options = Options { default_type: Some(ProgType::XDP), ..Options::default() };
-    job::load(&Linux, linked, NAME, &host::machine(), Wishes { options, ..Wishes::default() })
+    let read = job::Read { object: linked, targets: Targets::default() };
+    job::load(&Linux, read, NAME, &host::machine(), Wishes { options, ..Wishes::default() })
 }
 
 /// Waits for both lines, in order, and prints them. Lines of other programs on this machine are passed over.

@@ -53,10 +53,10 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let name = job::title(&objects);
     let packets = given_packets(args)?;
     let machine = host::machine();
-    let linked = job::read(&objects, &args.choices.reading, &machine)?;
-    let mut wishes = job::wishes(&linked, &name, &args.choices)?;
+    let read = job::read(&Linux, &objects, &args.choices.reading, &machine)?;
+    let mut wishes = job::wishes(&read, &name, &args.choices)?;
     wishes.purpose = Purpose::Run;
-    let loaded = job::load(&Linux, linked, &name, &machine, wishes)?;
+    let loaded = job::load(&Linux, read, &name, &machine, wishes)?;
     let Some(program) = loaded.object.program_by_id(loaded.entry) else {
         return Err(Failure::NothingToRun { object: name });
     };

@@ -107,7 +107,7 @@ fn check(
     out: &mut impl Write,
 ) -> Result<Option<Exit>, Failure> {
     let machine = host::machine();
-    let object = job::read(files, &args.reading, &machine)?;
+    let job::Read { object, targets } = job::read(&Linux, files, &args.reading, &machine)?;
     let only = args.prog.as_ref().map(|given| select::program(&object.spec, name, given)).transpose()?;
     let options = Options {
         select: only.map_or(Select::All, Select::One),
@@ -125,7 +125,7 @@ fn check(
     let log = if args.log { LogPolicy::Whole } else { LogPolicy::End };
     // Ids and tags are for scripts only.
     let ask = if args.json { Ask::Everything } else { Ask::Nothing };
-    let given = Given { log, jobs: args.reading.jobs, ..Given::default() };
+    let given = Given { targets: targets.programs, log, jobs: args.reading.jobs, ..Given::default() };
     let report = load::verify(&plan, &Linux, given, ask);
     let written = match args.json {
         true => report::json(out, &row(name, &object, &report, args)),

@@ -179,7 +179,7 @@ fn name_of(graph: &dyn TypeGraph, at: StrOff) -> Cow<'_, str> {
 const MOST_WORDS: usize = 4;
 
 /// A type as C has it: `struct task_struct *`, `char[16]`.
-pub(super) fn type_words(graph: &dyn TypeGraph, mut id: TypeId) -> String {
+pub fn type_words(graph: &dyn TypeGraph, mut id: TypeId) -> String {
     let mut behind = String::new();
     for _ in 0..MOST_WORDS {
         let Some(ty) = graph.ty(id) else {
@@ -197,7 +197,7 @@ pub(super) fn type_words(graph: &dyn TypeGraph, mut id: TypeId) -> String {
                 id = *element;
                 continue;
             }
-            Kind::Const(to) | Kind::Volatile(to) | Kind::Restrict(to) => {
+            Kind::Const(to) | Kind::Volatile(to) | Kind::Restrict(to) | Kind::TypeTag { target: to, .. } => {
                 id = *to;
                 continue;
             }

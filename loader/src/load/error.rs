@@ -4,6 +4,7 @@ use super::hints::{
     are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, says_unknown, size_hint,
     why_no_entry, why_not_run,
 };
+use super::register::register_hint;
 use super::{Lack, Poisoned};
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
@@ -50,6 +51,24 @@ pub enum LoadError {
     /// The kernel did not take a map's initial contents, did not freeze it, or did not give its memory.
     #[error("map {map:?}: {command} of its contents failed: {errno}")]
     MapData {
+        /// The map.
+        map: String,
+        /// The command of bpf(2).
+        command: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+    /// What is to be registered is no table of functions, or not whole.
+    #[error("map {map:?} cannot be registered: {why}")]
+    NoTable {
+        /// The map.
+        map: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// The kernel did not register a table of functions, or did not take it back.
+    #[error("map {map:?}: {command} of the table failed: {errno}{}", register_hint(*errno))]
+    Register {
         /// The map.
         map: String,
         /// The command of bpf(2).
@@ -314,6 +333,7 @@ impl LoadError {
             | Self::EntrySize { .. }
             | Self::PerCpu { .. }
             | Self::Reuse { .. }
+            | Self::NoTable { .. }
             | Self::PinMismatch { .. }
             | Self::NotBpffs { .. }
             | Self::PinTaken { .. } => Blame::Object,
@@ -321,6 +341,7 @@ impl LoadError {
             Self::PinDir { path, errno: Errno::EPERM } if path.contains('.') => Blame::Object,
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
+            | Self::Register { errno, .. }
             | Self::ModuleBtf { errno, .. }
             | Self::Slot { errno, .. }
             | Self::TestRun { errno, .. }
@@ -331,7 +352,7 @@ impl LoadError {
             | Self::Info { errno, .. } => of_errno(*errno),
             Self::ProgLoad { lack: Some(lack), .. } => match **lack {
                 Lack::Type(_) | Lack::Attach(..) => Blame::OldKernel,
-                Lack::Forbidden(..) => Blame::Kernel,
+                Lack::Forbidden(..) | Lack::ForbiddenType(_) => Blame::Kernel,
             },
             // With a log it is the verifier that forbids something, not the caller who may not ask.
             Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),
@@ -360,6 +381,7 @@ impl LoadError {
             Self::NoTypeFits { why, .. } => why.errno(),
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
+            | Self::Register { errno, .. }
             | Self::ModuleBtf { errno, .. }
             | Self::ProgLoad { errno, .. }
             | Self::Slot { errno, .. }
@@ -377,6 +399,7 @@ impl LoadError {
             | Self::EntrySize { .. }
             | Self::PerCpu { .. }
             | Self::Reuse { .. }
+            | Self::NoTable { .. }
             | Self::PinMismatch { .. }
             | Self::NotBpffs { .. }
             | Self::PinTaken { .. }

@@ -21,6 +21,8 @@ pub enum Lack {
     Attach(ProgType, AttachType),
     /// Not a privilege: others of this type are let in. It forbids this attach type, or what the program attaches to.
     Forbidden(ProgType, AttachType),
+    /// Not a privilege: programs of kprobes need the same and are let in. It forbids all programs of this type.
+    ForbiddenType(ProgType),
 }
 
 impl fmt::Display for Lack {
@@ -33,6 +35,11 @@ impl fmt::Display for Lack {
             Self::Forbidden(ty, attach) => write!(
                 f,
                 "; no privilege is missing, as another program of type {ty} shows: this kernel forbids attach type {attach}, or what it attaches to"
+            ),
+            Self::ForbiddenType(ty) => write!(
+                f,
+                "; no privilege is missing, as a program of type {} shows: this kernel forbids those of type {ty}",
+                ProgType::KPROBE
             ),
         }
     }
@@ -50,7 +57,7 @@ impl<K: Kernel> Session<'_, '_, K> {
         if !log.text.is_empty() {
             return None;
         }
-        let known = |attach| self.is_known(load, attach, errno);
+        let known = |attach| self.is_known(load, (load.ty, attach), errno);
         match errno {
             Errno::EINVAL if known(load.attach) => None,
             Errno::EINVAL if load.attach != AttachType(0) && known(AttachType(0)) => {
@@ -60,16 +67,23 @@ impl<K: Kernel> Session<'_, '_, K> {
             Errno::EPERM if load.hook.is_some() && known(AttachType(0)) => {
                 Some(Lack::Forbidden(load.ty, load.attach))
             }
+            // Source: `is_perfmon_prog_type`, `is_net_admin_prog_type`.
+            Errno::EPERM
+                if load.of_program && self.is_known(load, (ProgType::KPROBE, AttachType(0)), errno) =>
+            {
+                Some(Lack::ForbiddenType(load.ty))
+            }
             _ => None,
         }
     }
 
     /// Whether a program that does nothing comes past what refused another one, be it only as far as the verifier.
-    fn is_known(&self, load: &LoadProgram, attach: AttachType, errno: Errno) -> bool {
+    fn is_known(&self, load: &LoadProgram, said: (ProgType, AttachType), errno: Errno) -> bool {
+        let (ty, attach) = said;
         let Reply { fd, log } = self.kernel.prog_load(&ProgLoad {
             name: "nothing",
             kernel_name: "",
-            ty: load.ty,
+            ty,
             attach,
             flags: load.flags,
             license: "GPL",

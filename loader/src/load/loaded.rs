@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::{LoadError, Note, pins};
+use super::{LoadError, Note, Table, pins};
 use crate::plan::FillSlot;
 use crate::spec::{MapId, ProgId};
 use crate::sys::{Bpffs, Kernel, MapInfo, Mapping, Named, ProgInfo, TestRun, TestRunReply};
@@ -53,6 +53,8 @@ pub struct LoadedMap {
     pub memory: Option<Mapping>,
     /// The pin by which it is shared, if the object asked for one.
     pub shared: Option<SharedPin>,
+    /// What is registered of it, if it is a table of functions that the kernel calls.
+    pub table: Option<Table>,
 }
 
 /// The pin by which a map is shared.

@@ -15,6 +15,7 @@ mod pins;
 mod poisoned;
 mod probe;
 mod program;
+mod register;
 mod session;
 pub(crate) mod slot;
 mod types;
@@ -25,7 +26,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 
 use crate::plan::LoadPlan;
-use crate::spec::MapId;
+use crate::spec::{MapId, ProgId};
 use crate::sys::{Kernel, files};
 
 pub use entries::Entries;
@@ -35,7 +36,8 @@ pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, Made
 pub use note::Note;
 pub use poisoned::Poisoned;
 pub use probe::machine_for;
-pub use types::{CodeTypes, link_for};
+pub use register::{Registered, Table};
+pub use types::{CodeTypes, link_for, target_program};
 pub use verify::{Ask, MapReport, ProgramReport, Report, verify};
 
 use parallel::OnFailure;
@@ -50,6 +52,8 @@ pub struct Given {
     /// Maps that the inner maps of these maps of maps are to look like. The plan must know of them
     /// ([`crate::plan::Options::inner_given`]).
     pub inner: BTreeMap<MapId, OwnedFd>,
+    /// Programs whose functions these programs attach to: those that [`target_program`] was asked about.
+    pub targets: BTreeMap<ProgId, OwnedFd>,
     /// How much of the verifier's log is wanted.
     pub log: LogPolicy,
     /// How many programs may be in the kernel's verifier at once; `None` for as many as there are processors. Threads are

@@ -134,7 +134,7 @@ impl<K: Kernel> Session<'_, '_, K> {
             maps: &maps,
             btfs: &btfs,
             fd_array: &fd_array,
-            hook: load.hook.map(|at| self.located(at)).transpose()?,
+            hook: self.hook(load)?,
             info: info.map(|btf| ProgTypes { btf, funcs: &infos.funcs, lines: &infos.lines }),
             log: None,
         };

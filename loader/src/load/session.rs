@@ -11,7 +11,7 @@ use super::pins::Pins;
 use super::program::Taken;
 use super::slot::{self, Content};
 use super::{
-    FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin,
+    FilledSlot, Given, LoadError, LoadedMap, LoadedObject, LoadedProgram, LogPolicy, Note, SharedPin, Table,
 };
 use crate::core_relo::Location;
 use crate::plan::{
@@ -22,7 +22,7 @@ use crate::spec::{MapId, MapSpec, ObjectSpec, ProgId};
 use crate::sys::{
     BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named, files,
 };
-use crate::uapi::{MapType, UpdateFlags};
+use crate::uapi::{MapFlags, MapType, UpdateFlags};
 
 /// Size of the log buffer that is tried first, in **bytes**.
 pub(super) const FIRST_LOG: u32 = 64 << 10;
@@ -44,6 +44,8 @@ pub(super) struct Session<'p, 'k, K: Kernel> {
     /// Types of modules that programs refer to, by position in the object's answers.
     modules: BTreeMap<usize, OwnedFd>,
     programs: BTreeMap<ProgId, Taken>,
+    /// Programs whose functions those of the object attach to.
+    targets: BTreeMap<ProgId, OwnedFd>,
     /// Programs that several threads have loaded before their step; `None` before the first.
     ahead: Option<Ahead>,
     /// Time that the last program took, in whichever thread.
@@ -77,6 +79,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             memory: BTreeMap::new(),
             modules: BTreeMap::new(),
             programs: BTreeMap::new(),
+            targets: given.targets,
             ahead: None,
             took: Duration::ZERO,
             slots: Vec::new(),
@@ -129,7 +132,10 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             let map = spec.map(id)?;
             let memory = self.memory.remove(&id);
             let shared = self.shared.remove(&id);
-            Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, shared })
+            let ops = self.plan.object.answers.struct_ops.get(&id).and_then(|ops| ops.as_ref().ok());
+            let by_link = map.flags.contains(MapFlags::LINK);
+            let table = ops.map(|ops| Table { ops: ops.clone(), by_link });
+            Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, shared, table })
         });
         let programs = self.programs.into_iter().filter_map(|(id, Taken { load, fd, .. })| {
             let program = spec.program(id)?;
@@ -324,6 +330,18 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
     pub(super) fn located(&self, at: Location) -> Result<Hook<'_>, LoadError> {
         let of = at.module.map(|module| self.module(module)).transpose()?;
         Ok(Hook { id: at.id, of })
+    }
+
+    /// What a program attaches to: a type of the kernel, of a module, or of a program that was given.
+    pub(super) fn hook(&self, load: &LoadProgram) -> Result<Option<Hook<'_>>, LoadError> {
+        let Some(at) = load.hook.filter(|_| load.of_program) else {
+            return load.hook.map(|at| self.located(at)).transpose();
+        };
+        let spec = self.spec().program(load.program);
+        let name = spec.and_then(|program| program.of.as_ref()).map_or("?", |of| of.name.as_str());
+        let missing = || LoadError::NotInPlan { what: format!("program {name}, to attach to,") };
+        let fd = self.targets.get(&load.program).ok_or_else(missing)?;
+        Ok(Some(Hook { id: at.id, of: Some(Named { name, fd: fd.as_fd() }) }))
     }
 
     /// The table that a slot is of: the program's own, or a copy, if it uses one.

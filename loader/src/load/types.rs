@@ -2,14 +2,17 @@
 //!
 //! Nothing is read unless the object asks; modules are looked through only where the kernel itself has no answer.
 
+use std::os::fd::AsFd;
+
 use super::LoadError;
 use crate::btf::{BtfError, TargetBtf, Wanted};
 use crate::core_relo::KernelTypes;
 use crate::externs;
 use crate::features::Machine;
 use crate::link::{self, LinkedObject};
-use crate::spec::ObjectSpec;
+use crate::spec::{ObjectSpec, TargetProgram};
 use crate::sys::host::{self, BtfFile};
+use crate::sys::{Kernel, Named};
 use crate::target::{self, Answers};
 
 /// Which types code is fitted to (CO-RE).
@@ -40,6 +43,27 @@ pub fn link_for(
     }
     let answers = answers(&spec, code)?;
     Ok(link::link_with(spec, answers))
+}
+
+/// What is to be known of another program before those of an object can attach to its functions: for
+/// [`ProgramSpec::attach_to`](crate::spec::ProgramSpec::attach_to). `name` is what it goes by in errors and recordings.
+///
+/// Since: Linux 5.5.
+///
+/// # Errors
+/// [`LoadError::Info`] with the errno.
+pub fn target_program<K: Kernel>(
+    kernel: &K,
+    name: &str,
+    program: impl AsFd,
+) -> Result<TargetProgram, LoadError> {
+    let handle = Named { name, fd: program.as_fd() };
+    let found = kernel.prog_functions(handle).map_err(|errno| LoadError::Info {
+        what: format!("program {name}, whose function is to be attached to"),
+        command: "BPF_OBJ_GET_INFO_BY_FD",
+        errno,
+    })?;
+    Ok(TargetProgram { name: name.to_string(), types: found.types, functions: found.functions })
 }
 
 fn answers(spec: &ObjectSpec, code: CodeTypes<'_>) -> Result<Answers, LoadError> {

@@ -257,6 +257,8 @@ pub struct LoadProgram {
     pub flags: ProgFlags,
     /// What it attaches to, if that is something with a type in the kernel.
     pub hook: Option<Location>,
+    /// Whether that is a function of another program, which comes along with the plan.
+    pub of_program: bool,
     /// The kernel version that it was built for; older kernels compare it for kprobes.
     pub kern_version: u32,
     /// Whether function types and source lines go with it.

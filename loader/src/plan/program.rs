@@ -43,6 +43,9 @@ pub(super) fn programs(
         }
         match one(object, id, program, machine, options) {
             Ok(load) => loads.push(load),
+            // Nobody asked for it, and the rest of its table goes without. Source: libbpf `bpf_map__init_kern_struct_ops`.
+            Err(PlanError::Attach { why: AttachError::NoMember { .. }, .. })
+                if options.select == Select::Autoload && !options.asked_for.contains(&id) => {}
             Err(error) => refused.push((id, error)),
         }
     }
@@ -85,6 +88,7 @@ fn one(
         attach,
         flags,
         hook: hook.map(|hook| hook.at),
+        of_program: hook.is_some_and(|hook| hook.of_program),
         kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
         with_info: features.contains(Features::FUNC_INFO) && linked.is_some_and(|l| !l.func_info.is_empty()),
         copies: BTreeMap::new(),

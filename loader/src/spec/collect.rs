@@ -320,6 +320,7 @@ fn programs(
             kind: section::classify(&function.section, dialects.section),
             autoload: !function.section.starts_with('?'),
             exception_callback: None,
+            of: None,
         })
         .collect()
 }

@@ -17,6 +17,7 @@ mod legacy_map;
 mod reloc;
 pub mod section;
 mod struct_ops;
+mod target;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub(crate) use btf_map::map_definition;
 pub use collect::{Types, collect, collect_with, types};
 pub use error::SpecError;
 pub use section::{SectionMatch, SectionRule, SlotHint};
+pub use target::{TargetError, TargetProgram};
 
 /// Number of a map in [`ObjectSpec::maps`]: its index in `map_fd[]`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -382,6 +384,8 @@ pub struct ProgramSpec {
     /// The function that the kernel calls when it throws an exception, if a tag names one; `Err` with a name that is no
     /// global function. Since: Linux 6.7.
     pub exception_callback: Option<Result<FuncId, String>>,
+    /// The program whose function it attaches to, if somebody named one.
+    pub of: Option<TargetProgram>,
 }
 
 impl MapSpec {

@@ -134,6 +134,12 @@ attr! {
 }
 
 attr! {
+    /// `BPF_LINK_CREATE`, without a target of its own.
+    LinkCreate = 28, 16 { object_fd: u32, target_fd: u32, attach_type: u32, flags: u32, }
+    attach_type @ 8
+}
+
+attr! {
     /// `BPF_OBJ_PIN`.
     ObjPin = 6, 16 { pathname: u64, bpf_fd: u32, file_flags: u32, }
     bpf_fd @ 8
@@ -203,8 +209,15 @@ pub(super) struct ProgInfo {
     pub(super) nr_map_ids: u32,
     pub(super) map_ids: u64,
     pub(super) name: [u8; 16],
-    /// `ifindex` to `nr_prog_tags`, which this crate does not ask for.
-    pub(super) unused: [u64; 13],
+    /// `ifindex` to `jited_func_lens`, which this crate does not ask for.
+    pub(super) unused: [u64; 6],
+    pub(super) btf_id: u32,
+    pub(super) func_info_rec_size: u32,
+    pub(super) func_info: u64,
+    pub(super) nr_func_info: u32,
+    pub(super) nr_line_info: u32,
+    /// `line_info` to `nr_prog_tags`, as before.
+    pub(super) unused_too: [u64; 4],
     pub(super) prog_tags: u64,
     pub(super) run_time_ns: u64,
     pub(super) run_cnt: u64,
@@ -213,6 +226,7 @@ pub(super) struct ProgInfo {
     pub(super) attach_btf_obj_id: u32,
 }
 const _: () = assert!(offset_of!(ProgInfo, map_ids) == 56 && offset_of!(ProgInfo, name) == 64);
+const _: () = assert!(offset_of!(ProgInfo, btf_id) == 128 && offset_of!(ProgInfo, func_info) == 136);
 const _: () =
     assert!(offset_of!(ProgInfo, run_time_ns) == 192 && offset_of!(ProgInfo, verified_insns) == 216);
 const _: () = assert!(size_of::<ProgInfo>() == 224);

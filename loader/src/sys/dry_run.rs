@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard};
 use super::pins::Pins;
 use super::script::{lock, null};
 use super::{
-    Bpffs, BtfLoad, Errno, Kernel, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, Named, PinKind,
-    Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, Errno, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, Named,
+    PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
 };
 use crate::uapi::{MapFlags, MapType, ProgType};
 
@@ -33,6 +33,8 @@ struct Invented {
     /// What the maps that were created or opened look like. A number that is used again is a new map.
     maps: BTreeMap<RawFd, MapInfo>,
     pins: Pins,
+    /// What every program consists of.
+    functions: ProgFunctions,
 }
 
 impl DryRun {
@@ -50,6 +52,13 @@ impl DryRun {
     #[must_use]
     pub fn with_pinned_map(self, path: impl Into<PathBuf>, map: MapInfo) -> Self {
         lock(&self.state).pins.insert(path.into(), Some(map));
+        self
+    }
+
+    /// The same kernel, where programs that were there before have these functions. Without it they have no types.
+    #[must_use]
+    pub fn with_functions(self, functions: ProgFunctions) -> Self {
+        lock(&self.state).functions = functions;
         self
     }
 
@@ -161,6 +170,14 @@ impl Kernel for DryRun {
             verified_insns: 0,
             map_ids: Vec::new(),
         })
+    }
+
+    fn prog_functions(&self, _program: Named<'_>) -> Result<ProgFunctions, Errno> {
+        self.call().map(|state| state.functions.clone())
+    }
+
+    fn link_create(&self, _request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
     }
 
     fn map_by_id(&self, _id: u32) -> Result<OwnedFd, Errno> {

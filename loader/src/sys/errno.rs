@@ -49,6 +49,8 @@ impl Errno {
     pub const EACCES: Self = Self(libc::EACCES);
     /// `EINVAL`.
     pub const EINVAL: Self = Self(libc::EINVAL);
+    /// `EBUSY`: it is in use.
+    pub const EBUSY: Self = Self(libc::EBUSY);
     /// `EEXIST`: it is there already.
     pub const EEXIST: Self = Self(libc::EEXIST);
     /// `ENOENT`: it is not there.

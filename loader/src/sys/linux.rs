@@ -12,8 +12,9 @@ use std::path::Path;
 
 use super::attr::{self, Attr, InfoStruct};
 use super::{
-    Bpffs, BtfLoad, Errno, Kernel, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, Named,
-    PinKind, Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply, host, limits, mount,
+    Bpffs, BtfLoad, Errno, Kernel, LinkCreate, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue,
+    Mapping, Named, PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply, attach,
+    host, limits, mount,
 };
 use crate::bytes::{unsigned, until_nul};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
@@ -84,6 +85,7 @@ impl Kernel for Linux {
         let value = match request.value {
             MapValue::Bytes(bytes) => bytes.to_vec(),
             MapValue::Named(handle) => handle.fd.as_raw_fd().to_ne_bytes().to_vec(),
+            MapValue::Table(bytes, programs) => attach::table(bytes, programs),
         };
         let sizes = Sizes::of(request.map)?;
         let (key, value) = (at_least(request.key.to_vec(), sizes.key), at_least(value, sizes.value));
@@ -244,6 +246,15 @@ impl Kernel for Linux {
         })
     }
 
+    fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno> {
+        attach::functions(program)
+    }
+
+    fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
+        let (object_fd, attach_type) = (raw(request.what), request.attach.0);
+        bpf_fd(&mut attr::LinkCreate { object_fd, attach_type, ..attr::LinkCreate::default() })
+    }
+
     fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
         bpf_fd(&mut attr::MapById { id, ..attr::MapById::default() })
     }
@@ -379,7 +390,7 @@ fn call<A: Attr>(attr: &mut A) -> Result<RawFd, Errno> {
 }
 
 /// A command that returns a new descriptor.
-fn bpf_fd<A: Attr>(attr: &mut A) -> Result<OwnedFd, Errno> {
+pub(super) fn bpf_fd<A: Attr>(attr: &mut A) -> Result<OwnedFd, Errno> {
     let fd = bpf(attr)?;
     // SAFETY: the kernel has just made this descriptor for us and nobody else knows it.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
@@ -396,7 +407,7 @@ fn bpf_fd<A: Attr>(attr: &mut A) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
-fn info_by_fd<I: InfoStruct>(handle: Named<'_>, info: &mut I) -> Result<(), Errno> {
+pub(super) fn info_by_fd<I: InfoStruct>(handle: Named<'_>, info: &mut I) -> Result<(), Errno> {
     let mut attr = attr::Info {
         bpf_fd: raw(handle),
         info_len: u32::try_from(size_of::<I>()).unwrap_or(0),
@@ -405,7 +416,7 @@ fn info_by_fd<I: InfoStruct>(handle: Named<'_>, info: &mut I) -> Result<(), Errn
     bpf(&mut attr).map(drop)
 }
 
-fn raw(handle: Named<'_>) -> u32 {
+pub(super) fn raw(handle: Named<'_>) -> u32 {
     unsigned(handle.fd.as_raw_fd())
 }
 
@@ -415,11 +426,11 @@ fn address<T>(slice: &[T]) -> u64 {
 }
 
 /// Where the kernel is to write; 0, which means "nowhere", without room.
-fn room(buffer: &mut [u8]) -> u64 {
+pub(super) fn room(buffer: &mut [u8]) -> u64 {
     if buffer.is_empty() { 0 } else { buffer.as_mut_ptr() as u64 }
 }
 
-fn len32<T>(slice: &[T]) -> u32 {
+pub(super) fn len32<T>(slice: &[T]) -> u32 {
     u32::try_from(slice.len()).unwrap_or(u32::MAX)
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Source: `include/uapi/linux/bpf.h`, bpf(2).
 
+mod attach;
 mod attr;
 mod dry_run;
 mod errno;
@@ -27,6 +28,7 @@ use crate::btf::TypeId;
 use crate::insn::{Insn, InsnIdx};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlags};
 
+pub use attach::{LinkCreate, ProgFunctions};
 pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
@@ -128,6 +130,18 @@ pub trait Kernel: Sync {
     /// # Errors
     /// The errno.
     fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno>;
+
+    /// Functions of a program and their types, by `BPF_OBJ_GET_INFO_BY_FD` of it and of its BTF. Since: Linux 5.0.
+    ///
+    /// # Errors
+    /// The errno; `EPERM` without CAP_SYS_ADMIN.
+    fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno>;
+
+    /// `BPF_LINK_CREATE`. Since: Linux 5.7.
+    ///
+    /// # Errors
+    /// The errno.
+    fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno>;
 
     /// `BPF_MAP_GET_FD_BY_ID`. Since: Linux 4.13.
     ///
@@ -267,6 +281,8 @@ pub enum MapValue<'a> {
     Bytes(&'a [u8]),
     /// The program or map behind a descriptor.
     Named(Named<'a>),
+    /// Bytes with programs in them, at these **bytes** from the start: a table of functions for the kernel to call.
+    Table(&'a [u8], &'a [(u32, Named<'a>)]),
 }
 
 /// Arguments of [`Kernel::prog_load`].

@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::text::{Text, about, path_word, pin_kind, pin_kind_of};
 use super::{
-    Bpffs, BtfLoad, Errno, Kernel, Log, MapCreate, MapInfo, MapUpdate, Mapping, Named, Pinned, ProgInfo,
-    ProgLoad, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, Errno, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, Mapping, Named, Pinned,
+    ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
 };
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
 use crate::uapi::{MapFlags, MapType, ProgType};
@@ -170,6 +170,18 @@ impl<K: Kernel> Kernel for Recorder<K> {
             let (name, ty, tag, maps) = (word(&info.name), info.ty.0, hex(&info.tag), maps.join(","));
             format!(" id={id} name={name} type={ty} tag={tag} verified={} maps={maps}", info.verified_insns)
         });
+        result
+    }
+
+    fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno> {
+        let result = self.kernel.prog_functions(program);
+        self.note_result(about("PROG_FUNCTIONS", program), &result, ProgFunctions::text);
+        result
+    }
+
+    fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
+        let result = self.kernel.link_create(request);
+        self.note_result(request.text(), &result, |_| String::new());
         result
     }
 
@@ -388,6 +400,15 @@ impl Kernel for Replay {
             verified_insns: number(call, "verified"),
             map_ids: maps.split(',').filter_map(|id| id.parse().ok()).collect(),
         })
+    }
+
+    fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno> {
+        let call = self.outcome(about("PROG_FUNCTIONS", program))?;
+        Ok(ProgFunctions::of_text(bytes(call, "types")?, call.field("functions").unwrap_or_default()))
+    }
+
+    fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
+        self.outcome(request.text()).and_then(|_| null())
     }
 
     fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {

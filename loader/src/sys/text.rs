@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{
-    Bpffs, BtfLoad, Hook, LogRequest, MapCreate, MapUpdate, MapValue, Named, PinKind, ProgLoad, TestRun,
+    Bpffs, BtfLoad, Hook, LinkCreate, LogRequest, MapCreate, MapUpdate, MapValue, Named, PinKind, ProgLoad,
+    TestRun,
 };
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
@@ -56,6 +57,9 @@ impl Text for MapUpdate<'_> {
         let value = match self.value {
             MapValue::Bytes(bytes) => hex(bytes),
             MapValue::Named(handle) => format!("fd:{}", word(handle.name)),
+            MapValue::Table(bytes, programs) => programs
+                .iter()
+                .fold(hex(bytes), |text, (at, program)| text + &format!(",{at}=fd:{}", word(program.name))),
         };
         let (map, key, flags) = (word(self.map.name), hex(self.key), self.flags.bits());
         format!("MAP_UPDATE {map} key={key} value={value} flags={flags}")
@@ -106,6 +110,12 @@ impl Text for TestRun<'_> {
         format!(
             "TEST_RUN {program} data={data} room={data_room} context={context} context_room={context_room} repeat={repeat}"
         )
+    }
+}
+
+impl Text for LinkCreate<'_> {
+    fn text(&self) -> String {
+        format!("{} attach={}", about("LINK_CREATE", self.what), self.attach.0)
     }
 }
 

@@ -2,14 +2,16 @@
 //!
 //! Source: libbpf `libbpf_find_attach_btf_id`, `btf_get_kernel_prefix_kind`.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use crate::btf::{Kind, KindSet, Wanted};
+use crate::btf::{BtfError, Kind, KindSet, TargetBtf, TypeGraph, TypeId, Wanted};
 use crate::core_relo::{KernelTypes, Location};
 use crate::spec::section::SectionFlags;
-use crate::spec::{ObjectSpec, ProgId, ProgramSpec};
+use crate::spec::{ObjectSpec, ProgId, ProgramSpec, TargetProgram};
 use crate::uapi::{AttachType, ProgType};
 
 /// What a program attaches to.
@@ -19,6 +21,8 @@ pub struct Attach {
     pub at: Location,
     /// The member's number in that structure.
     pub member: Option<u32>,
+    /// Whether it is a function of another program, whose types `at` is about: those that the caller named.
+    pub of_program: bool,
 }
 
 /// Why a program has nothing to attach to.
@@ -27,17 +31,51 @@ pub struct Attach {
 pub enum AttachError {
     /// The section says nothing behind the `/`.
     #[error(
-        "section {section:?} does not say what to attach to: write SEC(\"{section}/NAME\"), or give it when loading"
+        "section {section:?} does not say what to attach to: write SEC(\"{section}/NAME\"), or name it with --target PROG=NAME (Object::set_attach_function)"
     )]
     NoName {
         /// The section.
         section: String,
     },
     /// It replaces a function of a program that nobody named.
-    #[error("section {section:?} replaces a function of another program: say of which when loading")]
+    #[error(
+        "section {section:?} replaces a function of another program: name that with --target PROG=ID:FUNCTION (Object::set_attach_target)"
+    )]
     NoProgram {
         /// The section.
         section: String,
+    },
+    /// The other program was loaded without types.
+    #[error(
+        "section {section:?}: program {program} has no types (BTF) to find its functions by: compile it with -g"
+    )]
+    Untyped {
+        /// The section.
+        section: String,
+        /// The other program.
+        program: String,
+    },
+    /// The other program's types cannot be read.
+    #[error("section {section:?}: the types (BTF) of program {program} cannot be read: {why}")]
+    Types {
+        /// The section.
+        section: String,
+        /// The other program.
+        program: String,
+        /// Why.
+        why: BtfError,
+    },
+    /// The other program does not have it.
+    #[error("section {section:?}: program {program} has no function {name:?}; it has {}", there_are.join(", "))]
+    NoFunction {
+        /// The section.
+        section: Box<str>,
+        /// The other program.
+        program: Box<str>,
+        /// What is looked for.
+        name: String,
+        /// What it has.
+        there_are: Vec<String>,
     },
     /// No map of functions has it.
     #[error(
@@ -108,7 +146,7 @@ fn split(target: &str) -> (Option<&str>, &str) {
 
 /// Adds the names of what programs attach to.
 pub(super) fn wanted(spec: &ObjectSpec, wanted: &mut Wanted) {
-    for program in spec.programs.iter().filter(|program| attaches(program)) {
+    for program in spec.programs.iter().filter(|program| attaches(program) && program.of.is_none()) {
         if let Some(target) =
             program.kind.target.as_deref().filter(|_| program.kind.ty != Some(ProgType::EXT))
         {
@@ -124,18 +162,49 @@ pub(super) fn answer(
     kernel: &KernelTypes<'_>,
 ) -> BTreeMap<ProgId, Result<Attach, AttachError>> {
     let programs = spec.programs.iter().enumerate().filter(|(_, program)| attaches(program));
-    let answer = |program| one(program, kernel).map(|at| Attach { at, member: None });
+    let answer = |program: &ProgramSpec| match &program.of {
+        Some(of) => one_of(program, of),
+        None => one(program, kernel).map(|at| Attach { at, member: None, of_program: false }),
+    };
     programs.map(|(at, program)| (ProgId::new(at), answer(program))).collect()
+}
+
+/// Finds a function of another program: the one that is named, or the main one.
+fn one_of(program: &ProgramSpec, of: &TargetProgram) -> Result<Attach, AttachError> {
+    let (section, other) = (|| program.section.clone(), || of.name.clone());
+    if of.types.is_empty() || of.functions.is_empty() {
+        return Err(AttachError::Untyped { section: section(), program: other() });
+    }
+    let types = TargetBtf::scan(&of.types, None, &Wanted::default());
+    let types = types.map_err(|why| AttachError::Types { section: section(), program: other(), why })?;
+    let name = program.kind.target.as_deref();
+    let is_it = |id: &&TypeId| name.is_none_or(|name| function_name(&types, **id).as_deref() == Some(name));
+    if let Some(id) = of.functions.iter().find(is_it) {
+        let at = Location { module: None, id: *id };
+        return Ok(Attach { at, member: None, of_program: true });
+    }
+    Err(AttachError::NoFunction {
+        section: section().into(),
+        program: other().into(),
+        name: name.unwrap_or_default().to_string(),
+        there_are: of.functions.iter().filter_map(|id| function_name(&types, *id)).collect(),
+    })
+}
+
+/// The name of a type that is a function's.
+fn function_name(types: &TargetBtf<'_>, id: TypeId) -> Option<String> {
+    let ty = types.ty(id).filter(|ty| matches!(ty.kind, Kind::Func { .. }))?;
+    Some(String::from_utf8_lossy(types.bytes_at(ty.name)).into_owned())
 }
 
 fn one(program: &ProgramSpec, kernel: &KernelTypes<'_>) -> Result<Location, AttachError> {
     let section = || program.section.clone();
-    let Some(target) = program.kind.target.as_deref() else {
-        return Err(AttachError::NoName { section: section() });
-    };
     if program.kind.ty == Some(ProgType::EXT) {
         return Err(AttachError::NoProgram { section: section() });
     }
+    let Some(target) = program.kind.target.as_deref() else {
+        return Err(AttachError::NoName { section: section() });
+    };
     if kernel.vmlinux.is_none() {
         return Err(AttachError::NoTypes { section: section(), name: target.to_string() });
     }

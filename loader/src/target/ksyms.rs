@@ -5,8 +5,9 @@
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 
+use super::prototype::Both;
 use crate::btf::{Btf, Kind, KindSet, TargetBtf, TypeGraph, TypeId, Wanted, essential};
-use crate::core_relo::{KernelTypes, Location, Work, types_are_compatible};
+use crate::core_relo::{KernelTypes, Location, Work};
 use crate::spec::{Extern, ExternKind, ObjectSpec};
 
 /// What became of a variable or function of the kernel.
@@ -34,12 +35,14 @@ pub enum KsymError {
         what: &'static str,
     },
     /// It is of another type.
-    #[error("the {what} of this name in {place} is of another type")]
+    #[error("the {what} of this name in {place} is of another type: {how}")]
     Type {
         /// `"variable"` or `"function"`.
         what: &'static str,
         /// `"vmlinux"`, or the module.
         place: String,
+        /// The first thing in which they differ.
+        how: String,
     },
 }
 
@@ -82,28 +85,25 @@ fn one(btf: &Btf, name: &str, external: &Extern, kernel: &KernelTypes<'_>, work:
         let why = if kernel.vmlinux.is_none() { KsymError::NoTypes } else { KsymError::NotFound { what } };
         return if external.weak { Ksym::Without(why) } else { Ksym::Missing(why) };
     };
-    let at = Location { module, id };
-    if fits(btf, ty, target, kernel, at, work) {
-        return Ksym::Found(at);
+    let both = Both { own: btf, other: target, kernel, module, work };
+    let other = type_of(target, id);
+    if other.is_some_and(|other| both.are_compatible(ty, other)) {
+        return Ksym::Found(Location { module, id });
     }
     let place = module.and_then(|at| kernel.modules.get(at)).map_or("vmlinux", |(name, _)| name.as_str());
-    let why = KsymError::Type { what, place: place.to_string() };
+    let why = KsymError::Type {
+        what,
+        place: place.to_string(),
+        how: both.difference(ty, other.unwrap_or_default()),
+    };
     if external.weak && function { Ksym::Without(why) } else { Ksym::Missing(why) }
 }
 
-/// The object's type of it is of a kind with the kernel's.
-fn fits(
-    btf: &Btf,
-    local: TypeId,
-    target: &TargetBtf<'_>,
-    kernel: &KernelTypes<'_>,
-    at: Location,
-    work: &Work,
-) -> bool {
-    let of = target.ty(at.id).and_then(|ty| match &ty.kind {
+/// The type of a function or variable.
+fn type_of(target: &TargetBtf<'_>, id: TypeId) -> Option<TypeId> {
+    match &target.ty(id)?.kind {
         Kind::Func { proto, .. } => Some(*proto),
         Kind::Var { ty, .. } => target.behind(*ty).map(|(id, _)| id),
         _ => None,
-    });
-    of.is_some_and(|id| types_are_compatible(btf, local, kernel, Location { id, ..at }, work) == Some(true))
+    }
 }

@@ -7,6 +7,7 @@
 
 mod attach;
 mod ksyms;
+mod prototype;
 mod struct_ops;
 
 use alloc::collections::BTreeMap;

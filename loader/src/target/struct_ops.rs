@@ -214,7 +214,7 @@ impl<'a> Fitting<'a> {
             if let Some(program) = program {
                 ops.slots.push((place, program));
                 let at = Location { module: self.module, id: self.ops };
-                attach.push((program, Ok(Attach { at, member: Some(number) })));
+                attach.push((program, Ok(Attach { at, member: Some(number), of_program: false })));
                 continue;
             }
             let room = ops.data.get_mut(to_usize(place)..).and_then(|room| room.get_mut(..bytes.len()));

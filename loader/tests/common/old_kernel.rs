@@ -16,8 +16,8 @@ use rxdp_loader::bytes::Endian;
 use rxdp_loader::features::{Features, KernelVersion, Machine};
 use rxdp_loader::insn::Insn;
 use rxdp_loader::sys::{
-    Bpffs, BtfLoad, DryRun, Errno, Kernel, Log, MapCreate, MapInfo, MapTypes, MapUpdate, Mapping, Named,
-    Pinned, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, DryRun, Errno, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapTypes, MapUpdate, Mapping,
+    Named, Pinned, ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
 };
 use rxdp_loader::uapi::{MapType, ProgFlags, ProgType};
 
@@ -412,6 +412,14 @@ impl Kernel for OldKernel {
 
     fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno> {
         self.yes.prog_info(program)
+    }
+
+    fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno> {
+        self.since((5, 0)).and_then(|()| self.yes.prog_functions(program))
+    }
+
+    fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
+        self.since((5, 7)).and_then(|()| self.yes.link_create(request))
     }
 
     fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
