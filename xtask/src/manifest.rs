@@ -89,6 +89,8 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/data-zlib.o", "tests/fixtures/data.c", Zlib, &[]),
     object("tests/fixtures/data-zstd.o", "tests/fixtures/data.c", Zstd, &[]),
     object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang(22), &["--target=bpfeb"]),
+    object("tests/fixtures/first_btf_maps.o", "tests/fixtures/first_btf_maps.c", Ship, &[]),
+    object("tests/fixtures/first_btf_maps-clang14.o", "tests/fixtures/first_btf_maps.c", Clang(14), &["-g"]),
     object("tests/fixtures/frags.o", "tests/fixtures/frags.c", Ship, &[]),
     object("tests/fixtures/hooks.o", "tests/fixtures/hooks.c", Ship, &[]),
     object("tests/fixtures/iproute2.o", "tests/fixtures/iproute2.c", Ship, &[]),
