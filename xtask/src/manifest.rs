@@ -123,6 +123,8 @@ const OBJECTS: &[Object] = &[
 
     // Objects in dialects of loaders that knew what stands nowhere in them.
     object("tests/fixtures/wild/only_text.o", "tests/fixtures/wild/only_text.c", Ship, &[]),
+    object("tests/fixtures/wild/open_inner.o", "tests/fixtures/wild/open_inner.c", Ship, &[]),
+    object("tests/fixtures/wild/open_inner-clang14.o", "tests/fixtures/wild/open_inner.c", Clang(14), &[]),
     object("tests/fixtures/wild/overridden.o", "tests/fixtures/wild/overridden.c", Ship, &[]),
     object("tests/fixtures/wild/undefined.o", "tests/fixtures/wild/undefined.c", Ship, &[]),
     object("tests/fixtures/wild/untyped.o", "tests/fixtures/wild/untyped.c", Ship, &[]),
