@@ -25,11 +25,11 @@ fn failed(plan: &LoadPlan<'_>, report: &Report<'_>) -> Vec<String> {
 }
 
 fn says(report: &Report<'_>, program: Option<&str>, map: &str) -> Option<String> {
-    report.notes.iter().find_map(|note| match note {
-        Note::InnerMadeUp { program: of, map: outer, inner } if of.as_deref() == program && outer == map => {
-            Some(inner.clone())
-        }
-        _ => None,
+    report.notes.iter().find_map(|note| {
+        let Note::InnerMadeUp { program: of, map: outer, inner } = note else {
+            return None;
+        };
+        (of.as_deref() == program && outer == map).then(|| inner.clone())
     })
 }
 

@@ -12,7 +12,9 @@ use crate::spec::{Inner, MapId};
 use crate::sys::{Kernel, Named};
 
 /// How often a program is tried with other inner maps: more is no answer that somebody waits for.
-const MOST_ATTEMPTS: usize = 200;
+const MOST_ATTEMPTS: usize = 300;
+/// How many of them are the likeliest together, however many maps are others.
+const LOWEST_RANKS: usize = 150;
 
 /// Maps of maps that a program has for itself, and examples of their inner maps.
 pub(super) type InnerToTry<'p> = Vec<(MapId, &'p CreateMap)>;
@@ -78,8 +80,8 @@ impl<'p, K: Kernel> Session<'p, '_, K> {
     }
 }
 
-/// Ways to choose a rank up to the last of each, but for 0 of all: first those where one map alone is another than the
-/// likeliest, since few programs need more; then those where all are alike; then what is left, the lowest ranks first.
+/// Ways to choose a rank up to the last of each, but for 0 of all: the lowest ranks first; then those where one map alone
+/// is another than the likeliest, since few programs need more; then those where all are alike.
 fn by_rank(last: &[usize]) -> Vec<Vec<usize>> {
     let highest = last.iter().copied().max().unwrap_or(0);
     let alone = |rank: usize| {
@@ -87,19 +89,21 @@ fn by_rank(last: &[usize]) -> Vec<Vec<usize>> {
         places.map(move |(place, _)| (0..last.len()).map(|at| if at == place { rank } else { 0 }).collect())
     };
     let alike = |rank: usize| last.iter().map(|last| rank.min(*last)).collect();
-    let mut ways: Vec<Vec<usize>> = (1..=highest).flat_map(alone).chain((1..=highest).map(alike)).collect();
-    ways.extend(by_sum(last));
+    let mut ways = by_sum(last);
+    ways.extend((1..=highest).flat_map(alone));
+    ways.extend((1..=highest).map(alike));
     let mut seen = BTreeSet::new();
     ways.retain(|way| seen.insert(way.clone()));
     ways.truncate(MOST_ATTEMPTS);
     ways
 }
 
+/// The first of the ways, by the sum of their ranks.
 fn by_sum(last: &[usize]) -> Vec<Vec<usize>> {
     let mut ways = vec![vec![0; last.len()]];
     let mut seen: BTreeSet<Vec<usize>> = ways.iter().cloned().collect();
     let mut at = 0;
-    while let Some(way) = ways.get(at).cloned().filter(|_| ways.len() <= MOST_ATTEMPTS) {
+    while let Some(way) = ways.get(at).cloned().filter(|_| ways.len() <= LOWEST_RANKS) {
         for (place, last) in last.iter().enumerate() {
             let mut next = way.clone();
             if let Some(rank) = next.get_mut(place).filter(|rank| **rank < *last) {
@@ -132,8 +136,9 @@ mod tests {
     #[test]
     fn the_likeliest_ways_come_first_and_none_twice() {
         assert_eq!(by_rank(&[2, 1]), [[1, 0], [0, 1], [2, 0], [1, 1], [2, 1]]);
-        assert_eq!(by_rank(&[2, 2])[..6], [[1, 0], [0, 1], [2, 0], [0, 2], [1, 1], [2, 2]]);
-        assert_eq!(by_rank(&[2, 2])[6..], [[2, 1], [1, 2]]);
+        let both = [[1, 0], [0, 1], [2, 0], [1, 1], [0, 2], [2, 1], [1, 2], [2, 2]];
+        assert_eq!(by_rank(&[2, 2]), both);
+        assert!(by_rank(&[90, 90]).contains(&vec![0, 60]), "one alone, however unlikely");
         assert_eq!(by_rank(&[3]), [[1], [2], [3]]);
         assert!(by_rank(&[]).is_empty() && by_rank(&[0, 0]).is_empty());
         assert_eq!(by_rank(&[90, 90, 90]).len(), MOST_ATTEMPTS);

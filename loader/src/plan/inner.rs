@@ -25,11 +25,22 @@ const LONG_PER_CPU: u32 = 8 << 10;
 /// **Bytes** of a stack with 127 addresses.
 const STACK: u32 = 127 * 8;
 
-/// **Bytes** of values that a program may have on its stack, which has 512, when it puts them into a map: the longest
-/// first, since what it reads of them must be there, too.
+/// **Bytes** of values that a program may have on its stack, which has 512, when it puts them into a map: those that are
+/// most common first, since of two maps each is tried with each of the other's.
 const ON_STACK: &[u32] = &[
-    512, 384, 256, 192, 128, 112, 96, 88, 80, 72, 64, 60, 56, 52, 48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8,
-    4, 2, 1,
+    8, 16, 4, 24, 32, 12, 20, 64, 40, 48, 128, 256, 512, 28, 36, 56, 44, 52, 60, 72, 80, 88, 96, 112, 192,
+    384, 2, 1,
+];
+
+/// Types that the kernel takes no inner maps of, or whose maps belong to one process or one program.
+/// Source: `map_meta_equal` of each type's `struct bpf_map_ops`.
+const NEVER_INNER: &[MapType] = &[
+    MapType::UNSPEC,
+    MapType::PROG_ARRAY,
+    MapType::CGROUP_STORAGE,
+    MapType::PERCPU_CGROUP_STORAGE,
+    MapType::STRUCT_OPS,
+    MapType::ARENA,
 ];
 
 /// What suits nearly all programs.
@@ -158,9 +169,8 @@ fn templates(object: &LinkedObject, outer: MapId, machine: &Machine) -> Vec<MapS
 const MADE_UP: &str = "";
 
 fn can_be_inner(spec: &MapSpec) -> bool {
-    let is_table = spec.ty == MapType::PROG_ARRAY;
-    let is_plain = spec.origin != MapOrigin::Internal && spec.struct_ops.is_none() && spec.defect.is_none();
-    is_plain && !is_of_maps(spec) && !is_table
+    let is_own = spec.origin != MapOrigin::Internal && spec.defect.is_none();
+    is_own && !is_of_maps(spec) && !NEVER_INNER.contains(&spec.ty)
 }
 
 impl Shape {
