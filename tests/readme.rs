@@ -61,6 +61,11 @@ fn section_docs() -> String {
          definition leaves them out. `--map NAME=ENTRIES` gives a number of entries. Where a definition leaves it open, because the\n\
          loader of its time set it, `verify` takes what such loaders do, and says so: one entry a CPU for arrays and cpumaps,\n\
          64 pages for ring buffers, 1024 for others; and stacks of 127 addresses.\n\n\
+         Where nobody says what the inner maps of a map of maps look like, because the loader of its time made them when it ran,\n\
+         `verify` makes one up and says so: like a map of the object that no program refers to, or a hash with keys of 1 byte and\n\
+         values of 64 KiB, which suits programs that only look something up. If the kernel refuses a program with that, the other\n\
+         maps of the object are tried, what the program's helpers take (a devmap, an array of perf events, ...), and shorter values.\n\n\
+         Definitions by type (`SEC(\".maps\")`) have their numbers in types, or, as in 2019, as integers in the section's bytes.\n\n\
          ## The table\n\n\
          It is printed from the code.\n\n\
          | section | program type | attach type | |\n|---|---|---|---|\n",

@@ -1,4 +1,5 @@
-//! Legacy map definitions in sections that are not called `maps`.
+//! Map definitions that are not what they are today: legacy ones in sections that are not called `maps`, and the first
+//! form of typed ones.
 #![cfg(test)]
 #![cfg(feature = "kernel")]
 #![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
@@ -7,14 +8,15 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::fields::{ST_INFO, symbol};
+use common::fields::{SH_SIZE, ST_INFO, section, symbol};
 use common::{bytes_of, linked, path_of, read, spec_of};
+use rxdp_loader::btf::TypeId;
 use rxdp_loader::features::Machine;
 use rxdp_loader::load::{self, Given, Input};
 use rxdp_loader::plan::{self, Options, PIN_ROOT};
 use rxdp_loader::spec::{MapDialect, MapOrigin, Pinning};
 use rxdp_loader::sys::{DryRun, Linux};
-use rxdp_loader::uapi::ProgType;
+use rxdp_loader::uapi::{MapFlags, MapType, ProgType};
 use rxdp_loader::{Loader, Object};
 use rxdp_sandbox::testing::kernel_or_skip;
 
@@ -71,4 +73,43 @@ fn programs_find_their_maps_there() {
     let loaded = Loader::new().default_type(ProgType::XDP).load(object).unwrap();
     let run = loaded.program("xdp_finds").unwrap().test_run(&Linux, &Input::packet(&[0; 64])).unwrap();
     assert_eq!(run.retval, PASS);
+}
+
+#[test]
+fn in_the_first_form_of_typed_definitions_bytes_say_the_numbers() {
+    for name in ["first_btf_maps.o", "first_btf_maps-clang14.o"] {
+        let spec = spec_of(name);
+        let looks = |at: usize| {
+            let map = &spec.maps[at];
+            assert_eq!(map.defect, None, "{name}");
+            (map.ty, map.key_size, map.value_size, map.max_entries, map.flags)
+        };
+        assert_eq!(looks(0), (MapType::ARRAY, 4, 8, 2, MapFlags::empty()));
+        assert_ne!((spec.maps[0].key_type, spec.maps[0].value_type), (TypeId(0), TypeId(0)));
+        assert_eq!(looks(1), (MapType::HASH, 2, 16, 16, MapFlags::NO_PREALLOC));
+    }
+}
+
+#[test]
+fn numbers_that_no_bytes_say_are_missed() {
+    let mut bytes = bytes_of("first_btf_maps.o");
+    let section = section(&bytes, ".maps");
+    bytes[section + SH_SIZE..][..8].copy_from_slice(&4u64.to_ne_bytes());
+    let spec = read("first_btf_maps.o", &bytes).unwrap();
+    let why = spec.maps[0].defect.as_ref().expect("there are no such bytes").to_string();
+    assert!(why.contains("\"counts\" in section \".maps\": `max_entries` is no number"), "{why}");
+}
+
+#[test]
+fn programs_use_maps_of_the_first_form() {
+    let Some(_sandbox) = kernel_or_skip("programs_use_maps_of_the_first_form") else {
+        return;
+    };
+    for name in ["first_btf_maps.o", "first_btf_maps-clang14.o"] {
+        let loaded = Loader::new().load(Object::open(path_of(name)).unwrap()).unwrap();
+        let program = loaded.program("count_here").unwrap();
+        for sum in [3, 6] {
+            assert_eq!(program.test_run(&Linux, &Input::packet(&[0; 64])).unwrap().retval, sum, "{name}");
+        }
+    }
 }

@@ -115,6 +115,7 @@ fn check(
         default_type: select::default_type(&args.reading.types)?,
         try_types: true,
         size_maps: true,
+        make_inner: true,
         license: args.reading.license.clone(),
         mixed_tables: MixedTables::Copy,
         ..Options::default()

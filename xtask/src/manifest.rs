@@ -89,6 +89,8 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/data-zlib.o", "tests/fixtures/data.c", Zlib, &[]),
     object("tests/fixtures/data-zstd.o", "tests/fixtures/data.c", Zstd, &[]),
     object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang(22), &["--target=bpfeb"]),
+    object("tests/fixtures/first_btf_maps.o", "tests/fixtures/first_btf_maps.c", Ship, &[]),
+    object("tests/fixtures/first_btf_maps-clang14.o", "tests/fixtures/first_btf_maps.c", Clang(14), &["-g"]),
     object("tests/fixtures/frags.o", "tests/fixtures/frags.c", Ship, &[]),
     object("tests/fixtures/hooks.o", "tests/fixtures/hooks.c", Ship, &[]),
     object("tests/fixtures/iproute2.o", "tests/fixtures/iproute2.c", Ship, &[]),
@@ -124,6 +126,8 @@ const OBJECTS: &[Object] = &[
 
     // Objects in dialects of loaders that knew what stands nowhere in them.
     object("tests/fixtures/wild/only_text.o", "tests/fixtures/wild/only_text.c", Ship, &[]),
+    object("tests/fixtures/wild/open_inner.o", "tests/fixtures/wild/open_inner.c", Ship, &[]),
+    object("tests/fixtures/wild/open_inner-clang14.o", "tests/fixtures/wild/open_inner.c", Clang(14), &[]),
     object("tests/fixtures/wild/overridden.o", "tests/fixtures/wild/overridden.c", Ship, &[]),
     object("tests/fixtures/wild/undefined.o", "tests/fixtures/wild/undefined.c", Ship, &[]),
     object("tests/fixtures/wild/untyped.o", "tests/fixtures/wild/untyped.c", Ship, &[]),

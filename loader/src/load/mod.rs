@@ -6,6 +6,7 @@
 mod entries;
 mod error;
 mod hints;
+mod inner;
 mod lack;
 mod loaded;
 mod made;

@@ -36,6 +36,15 @@ pub enum Note {
         /// What it got.
         max_entries: u32,
     },
+    /// Nobody says what the inner maps of a map look like, and one was made up.
+    InnerMadeUp {
+        /// The program for which it was, if only for one: the kernel had refused it with another.
+        program: Option<String>,
+        /// The outer map.
+        map: String,
+        /// What its inner maps look like in that case.
+        inner: String,
+    },
     /// Nobody said the program's type, or the kernel did not take what its section's name begins with.
     TypeFound {
         /// The program.
@@ -59,6 +68,17 @@ impl fmt::Display for Note {
                 f,
                 "map {map:?}: its definition leaves the number of entries open; created with {max_entries} (--map {map}=ENTRIES says another)"
             ),
+            Self::InnerMadeUp { program, map, inner } => {
+                match program {
+                    Some(program) => {
+                        write!(f, "program {program:?} was taken with other inner maps of {map:?}")?
+                    }
+                    None => {
+                        write!(f, "map {map:?}: its definition does not say what its inner maps look like")?;
+                    }
+                }
+                write!(f, "; made up: {inner} (embedders say another with Object::set_inner_map)")
+            }
             Self::TypeFound { program, section, ty } => write!(
                 f,
                 "program {program:?}: section {section:?} does not say its type; found by trying: {ty} (--type {program}=TYPE says another)"

@@ -1,8 +1,10 @@
 //! One program into the kernel, and once more for the verifier's log if it is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::inner::{InnerFound, InnerToTry};
 use super::session::{FIRST_LOG, Session};
 use super::{LoadError, LogPolicy, poisoned};
 use crate::insn::InsnIdx;
@@ -19,6 +21,9 @@ const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
 /// takes long enough; or memory or descriptors are short.
 const WHATEVER_TYPE: &[Errno] = &[Errno::E2BIG, Errno::ENOMEM, Errno(libc::EMFILE), Errno(libc::ENFILE)];
 
+/// How many types besides the likeliest are tried with other inner maps.
+const WITH_OTHER_INNER: usize = 3;
+
 /// Whether another type would not change what the kernel says.
 fn is_final(error: &LoadError) -> bool {
     matches!(error, LoadError::ProgLoad { errno, .. } if WHATEVER_TYPE.contains(errno))
@@ -34,6 +39,8 @@ pub(super) struct Taken {
     pub(super) load: LoadProgram,
     /// Its own jump tables, if it is not what it was thought to be.
     pub(super) tables: OwnTables,
+    /// What the inner maps look like of those that are maps of maps.
+    pub(super) inner: InnerFound,
     /// The program.
     pub(super) fd: OwnedFd,
 }
@@ -42,16 +49,17 @@ impl<K: Kernel> Session<'_, '_, K> {
     /// Loads a program, as one type after another until the kernel takes it.
     pub(super) fn load_program(&self, load: &LoadProgram) -> Result<Taken, LoadError> {
         let none = OwnTables::new();
-        if load.others.is_empty() {
-            let fd = self.load_as(load, self.log, &none)?;
-            return Ok(Taken { load: load.clone(), tables: none, fd });
+        let taken = |fd| Taken { load: load.clone(), tables: OwnTables::new(), inner: InnerFound::new(), fd };
+        let inner = self.inner_to_try(load);
+        if load.others.is_empty() && inner.is_empty() {
+            return self.load_as(load, self.log, &none).map(taken);
         }
         match self.load_as(load, LogPolicy::None, &none) {
-            Ok(fd) => return Ok(Taken { load: load.clone(), tables: none, fd }),
+            Ok(fd) => return Ok(taken(fd)),
             Err(error) if is_final(&error) => {}
             Err(LoadError::ProgLoad { .. }) => {
-                if let Some(taken) = self.load_as_other(load)? {
-                    return Ok(taken);
+                if let Some(other) = self.load_otherwise(load, &inner)? {
+                    return Ok(other);
                 }
             }
             // No call was made; another type would not change that.
@@ -59,21 +67,38 @@ impl<K: Kernel> Session<'_, '_, K> {
         }
         // Why not, is told of the most likely type.
         match self.load_as(load, self.log, &none) {
-            Ok(fd) => Ok(Taken { load: load.clone(), tables: none, fd }),
+            Ok(fd) => Ok(taken(fd)),
             Err(error) if load.said => Err(error),
             Err(error) => Err(self.no_type(load, error)),
         }
     }
 
-    /// Loads a program as what else it may be; `None` if the kernel takes it as nothing of that.
-    fn load_as_other(&self, load: &LoadProgram) -> Result<Option<Taken>, LoadError> {
-        let tables = self.own_tables(load)?;
-        for other in &load.others {
-            let attempt = load.loaded_as(*other);
-            match self.load_as(&attempt, LogPolicy::None, &tables) {
-                Ok(fd) => return Ok(Some(Taken { load: attempt, tables, fd })),
-                Err(error) if is_final(&error) => break,
-                Err(_) => {}
+    /// Loads a program as what else it may be, and with what else its inner maps may look like; `None` if the kernel takes
+    /// nothing of that.
+    fn load_otherwise(
+        &self,
+        load: &LoadProgram,
+        inner: &[InnerToTry<'_>],
+    ) -> Result<Option<Taken>, LoadError> {
+        let mut tables = self.own_tables(load)?;
+        let mut attempts: Vec<LoadProgram> = load.others.iter().map(|other| load.loaded_as(*other)).collect();
+        for inner in iter::once(&InnerToTry::new()).chain(inner) {
+            let Some(found) = self.make_inner(inner, &mut tables) else {
+                continue;
+            };
+            for attempt in &attempts {
+                match self.load_as(attempt, LogPolicy::None, &tables) {
+                    Ok(fd) => {
+                        return Ok(Some(Taken { load: attempt.clone(), tables, inner: found, fd }));
+                    }
+                    Err(error) if is_final(&error) => return Ok(None),
+                    Err(_) => {}
+                }
+            }
+            // As what it is thought to be, it was tried with the first.
+            if inner.is_empty() {
+                attempts.truncate(WITH_OTHER_INNER);
+                attempts.insert(0, LoadProgram { others: Vec::new(), ..load.clone() });
             }
         }
         Ok(None)

@@ -95,7 +95,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             Step::LoadBtf(data) => self.load_btf(data),
             Step::CreateMap(create) => {
                 let (fd, note) = self.create_map(create)?;
-                self.notes.extend(note.into_iter().chain(self.size_given(create)));
+                let said = self.size_given(create).or_else(|| self.inner_made_up(create));
+                self.notes.extend(note.into_iter().chain(said));
                 self.maps.insert(create.slot, (&create.name, fd));
             }
             Step::SetData(map) => self.set_data(*map)?,
@@ -111,6 +112,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             Step::LoadProgram(load) => {
                 let taken = self.load_next(load)?;
                 self.notes.extend(self.type_found(load, &taken.load));
+                self.notes.extend(self.inner_found(load, &taken.inner));
                 self.programs.insert(load.program, taken);
             }
             Step::FillSlot(fill) if self.holds_its_own(fill) => {}
@@ -241,6 +243,15 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             }
             None => None,
         };
+        self.create_map_of(create, inner)
+    }
+
+    /// The same with this map as an example of inner maps.
+    pub(super) fn create_map_of(
+        &self,
+        create: &CreateMap,
+        inner: Option<Named<'_>>,
+    ) -> Result<(OwnedFd, Option<Note>), LoadError> {
         let types = self.btf().zip(create.types).map(|(btf, (key, value))| MapTypes { btf, key, value });
         let request = MapCreate {
             name: &create.name,

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 
+use super::inner::is_of_maps;
 use super::{CreateMap, MapSlot, Options, PinnedMap, PlanError, Step, pins, size};
 use crate::btf::TypeId;
 use crate::features::{Features, Machine};
@@ -33,13 +34,15 @@ const UNTYPED: &[MapType] = &[
     MapType::ARENA,
 ];
 
-/// Appends the steps for all maps; `copies` says how many more of a jump table are needed. Returns the maps that cannot
-/// be created, and why.
+/// Appends the steps for all maps; `copies` says how many more of a jump table are needed, `open` what inner maps may look
+/// like of which nobody says it: the first of them is taken where there is nothing else. Returns the maps that cannot be
+/// created, and why.
 pub(super) fn steps(
     object: &LinkedObject,
     machine: &Machine,
     options: &Options,
     copies: &BTreeMap<MapId, u32>,
+    open: &mut BTreeMap<MapId, Vec<CreateMap>>,
     steps: &mut Vec<Step>,
 ) -> Vec<(CreateMap, PlanError)> {
     let mut refused = Vec::new();
@@ -59,14 +62,19 @@ pub(super) fn steps(
             refused.push((create(spec, MapSlot::Map(id), None, machine, options), why));
             continue;
         }
-        let inner = match inner(spec, id, maps, options) {
-            Ok(inner) => inner,
-            Err(error) => {
+        make.clear();
+        let made_up = open.get_mut(&id).filter(|templates| !templates.is_empty());
+        let inner = match (inner(spec, id, maps, options), made_up) {
+            (Ok(inner), _) => inner,
+            (Err(_), Some(templates)) => {
+                make.push(Step::CreateMap(templates.remove(0)));
+                Some(MapSlot::Template(id))
+            }
+            (Err(error), None) => {
                 refused.push((create(spec, MapSlot::Map(id), None, machine, options), error));
                 continue;
             }
         };
-        make.clear();
         if let (Some(Inner::Template(template)), false) = (&spec.inner, options.inner_given.contains(&id)) {
             make.push(Step::CreateMap(create(template, MapSlot::Template(id), None, machine, options)));
         }
@@ -157,12 +165,8 @@ fn inner(
     }
 }
 
-/// The kernel knows no deeper nesting: such a map is no template of inner maps.
-fn is_of_maps(spec: &MapSpec) -> bool {
-    matches!(spec.ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS)
-}
-
-fn create(
+/// What the kernel is asked for to get this map.
+pub(super) fn create(
     spec: &MapSpec,
     slot: MapSlot,
     inner: Option<MapSlot>,

@@ -6,6 +6,7 @@
 
 mod demand;
 mod error;
+mod inner;
 mod map;
 mod needs;
 mod pins;
@@ -52,6 +53,9 @@ pub struct LoadPlan<'o> {
     pub refused_slots: Vec<PlanError>,
     /// Maps that no call can create, and why. Programs that refer to them are among the steps all the same.
     pub refused_maps: Vec<(CreateMap, PlanError)>,
+    /// Maps of maps of whose inner maps nobody says what they look like, and what else than the one among the steps to try
+    /// in their place, if the kernel refuses a program that refers to them.
+    pub open_inner: BTreeMap<MapId, Vec<CreateMap>>,
 }
 
 /// What the user wishes.
@@ -74,6 +78,9 @@ pub struct Options {
     /// Whether maps whose definition leaves the number of entries open get one, as the loader would give that they were
     /// written for. Good for checking programs.
     pub size_maps: bool,
+    /// Whether maps of maps of whose inner maps nobody says what they look like get one that is made up, and others if the
+    /// kernel refuses a program with that. Good for checking programs: who loads them to run knows what they hold.
+    pub make_inner: bool,
     /// What to do with a jump table that programs of different kinds use.
     pub mixed_tables: MixedTables,
     /// Maps that are there already and are not created.
@@ -378,14 +385,16 @@ pub fn plan<'o>(
     let pins = pins::all(object, options, machine.features, &ids)?;
     steps.extend(pins.dirs.into_iter().map(Step::PinDir));
     steps.extend(program::modules(object, &programs).into_iter().map(Step::ModuleBtf));
-    let refused_maps = map::steps(object, machine, options, &copies, &mut steps);
+    let mut open_inner = inner::open(object, machine, options);
+    let refused_maps = map::steps(object, machine, options, &copies, &mut open_inner, &mut steps);
     // Why a map is not made is said about the map, not about its slots.
     fills.retain(|fill| refused_maps.iter().all(|(create, _)| create.slot != MapSlot::Map(fill.map)));
     steps.extend(programs.into_iter().map(Step::LoadProgram));
     steps.extend(fills.into_iter().map(Step::FillSlot));
     steps.extend(pins.pins.into_iter().map(Step::Pin));
     let license = options.license.as_ref().unwrap_or(&object.spec.license).clone();
-    Ok(LoadPlan { object, kernel: machine.kernel, license, steps, refused, refused_slots, refused_maps })
+    let kernel = machine.kernel;
+    Ok(LoadPlan { object, kernel, license, steps, refused, refused_slots, refused_maps, open_inner })
 }
 
 impl LoadPlan<'_> {

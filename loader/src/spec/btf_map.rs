@@ -2,9 +2,9 @@
 //!
 //! `__uint(max_entries, 100)` declares a pointer to an array of 100, `__type(key, u32)` a pointer to `u32`,
 //! `__array(values, ...)` an array of pointers. The bytes of the section are all zero; initialised `values` show as
-//! relocations.
+//! relocations. In the first form, of summer 2019, the numbers are plain integers, and the bytes say them.
 //!
-//! Source: libbpf `parse_btf_map_def`, `bpf_helpers.h`.
+//! Source: libbpf `parse_btf_map_def`, `bpf_helpers.h`, and its `get_map_field_int` of 0.0.4.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 
 use super::{Inner, MapOrigin, MapSpec, Pinning, SpecError};
 use crate::btf::{Btf, Kind, Linkage, Member, SecVar, TypeGraph, TypeId};
+use crate::bytes::{Endian, Reader};
 use crate::elf::{ElfObject, Section, Symbol, SymbolKind};
 use crate::uapi::{MapFlags, MapType};
 
@@ -46,7 +47,7 @@ pub(super) fn maps(
     let mut vars: Vec<SecVar> = vars.iter().filter(|var| !is_extern(btf, var)).copied().collect();
     vars.sort_by_key(|var| var.offset);
     maps.reserve(vars.len());
-    vars.iter().map(|var| map(btf, var, maps)).collect()
+    vars.iter().map(|var| map(btf, var, Values::of(elf, section, var), maps)).collect()
 }
 
 /// A map that another file defines stands nowhere here.
@@ -54,8 +55,8 @@ fn is_extern(btf: &Btf, var: &SecVar) -> bool {
     matches!(btf.kind(var.var), Some(Kind::Var { linkage: Linkage::EXTERN, .. }))
 }
 
-fn map(btf: &Btf, var: &SecVar, maps: &mut Vec<MapSpec>) -> Found {
-    let read = variable(btf, var.var);
+fn map(btf: &Btf, var: &SecVar, values: Option<Values<'_>>, maps: &mut Vec<MapSpec>) -> Found {
+    let read = variable(btf, var.var, values);
     let (spec, values_at) = read.unwrap_or_else(|why| (defective(&btf.name(var.var), why), None));
     maps.push(spec);
     Found { offset: u64::from(var.offset), values_at }
@@ -74,15 +75,40 @@ fn defective(name: &str, why: SpecError) -> MapSpec {
 
 /// What the type of a variable of the section says about its map.
 pub(crate) fn map_definition(btf: &Btf, var: TypeId) -> Result<MapSpec, SpecError> {
-    variable(btf, var).map(|(spec, _)| spec)
+    variable(btf, var, None).map(|(spec, _)| spec)
 }
 
-fn variable(btf: &Btf, var: TypeId) -> Result<(MapSpec, Option<u64>), SpecError> {
+fn variable(btf: &Btf, var: TypeId, values: Option<Values<'_>>) -> Result<(MapSpec, Option<u64>), SpecError> {
     let name = btf.name(var);
     let Some(Kind::Var { ty, .. }) = btf.kind(var) else {
         return Err(wrong(&name, "it is no variable"));
     };
-    definition(btf, &name, *ty, Nesting::Outer)
+    definition(btf, &name, *ty, values, Nesting::Outer)
+}
+
+/// The bytes of a definition: all zero, unless its numbers are plain integers.
+#[derive(Clone, Copy)]
+struct Values<'d> {
+    bytes: &'d [u8],
+    endian: Endian,
+}
+
+impl<'d> Values<'d> {
+    fn of(elf: &ElfObject<'_>, section: &'d Section<'_>, var: &SecVar) -> Option<Self> {
+        let start = usize::try_from(var.offset).ok()?;
+        Some(Self { bytes: section.data.get(start..)?, endian: elf.endian })
+    }
+
+    /// The integer of this many **bytes** at this **bit**.
+    fn number(self, bit_offset: u32, size: u32) -> Option<u64> {
+        let all = Reader::new(self.bytes, self.endian);
+        let mut field = all.range(bit_offset / 8, size, "map definition").ok()?;
+        match size {
+            4 => field.u32("map definition").ok().map(u64::from),
+            8 => field.u64("map definition").ok(),
+            _ => None,
+        }
+    }
 }
 
 /// Whether a definition may itself hold a definition of inner maps.
@@ -100,6 +126,7 @@ fn definition(
     btf: &Btf,
     name: &str,
     ty: TypeId,
+    bytes: Option<Values<'_>>,
     nesting: Nesting,
 ) -> Result<(MapSpec, Option<u64>), SpecError> {
     let Some(Kind::Composite { union: false, members, .. }) = btf.resolved(ty) else {
@@ -112,7 +139,7 @@ fn definition(
         if field == "values" {
             values_at = Some(u64::from(member.bit_offset / 8));
         }
-        apply(btf, name, &mut spec, &field, member, nesting)?;
+        apply(btf, name, &mut spec, &field, member, bytes, nesting)?;
     }
     if spec.ty == MapType::UNSPEC {
         return Err(wrong(name, "it has no `type`"));
@@ -127,9 +154,10 @@ fn apply(
     spec: &mut MapSpec,
     field: &str,
     member: &Member,
+    bytes: Option<Values<'_>>,
     nesting: Nesting,
 ) -> Result<(), SpecError> {
-    let number = || number(btf, member.ty).ok_or_else(|| wrong(name, format!("`{field}` is no number")));
+    let number = || number(btf, member, bytes).ok_or_else(|| wrong(name, format!("`{field}` is no number")));
     match field {
         "type" => spec.ty = MapType(narrow(name, field, number()?)?),
         "max_entries" => spec.max_entries = narrow(name, field, number()?)?,
@@ -184,7 +212,7 @@ fn values(btf: &Btf, spec: &mut MapSpec, member: &Member) -> Result<(), SpecErro
     match btf.resolved(*target) {
         Some(Kind::FuncProto { .. }) => Ok(()),
         Some(Kind::Composite { .. }) => {
-            let (inner, _) = definition(btf, &format!("{name}.inner"), *target, Nesting::Inner)?;
+            let (inner, _) = definition(btf, &format!("{name}.inner"), *target, None, Nesting::Inner)?;
             spec.inner = Some(Inner::Template(Box::new(inner)));
             Ok(())
         }
@@ -193,13 +221,15 @@ fn values(btf: &Btf, spec: &mut MapSpec, member: &Member) -> Result<(), SpecErro
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "few of the many kinds are numbers")]
-/// A number: `int (*field)[N]`, or an enumeration with one value (`__ulong`).
-fn number(btf: &Btf, ty: TypeId) -> Option<u64> {
-    match btf.resolved(ty)? {
+/// A number: `int (*field)[N]`, an enumeration with one value (`__ulong`), or what stands in the definition's bytes.
+fn number(btf: &Btf, member: &Member, bytes: Option<Values<'_>>) -> Option<u64> {
+    match btf.resolved(member.ty)? {
         Kind::Ptr(to) => match btf.resolved(*to)? {
             Kind::Array { len, .. } => Some(u64::from(*len)),
             _ => None,
         },
+        Kind::Int { size, .. } => bytes?.number(member.bit_offset, *size),
+        Kind::Enum { values, size, .. } if values.len() > 1 => bytes?.number(member.bit_offset, *size),
         Kind::Enum { values, .. } => values.first().map(|(_, value)| u64::from(*value)),
         Kind::Enum64 { values, .. } => values.first().map(|(_, value)| *value),
         _ => None,
