@@ -46,7 +46,7 @@ pub fn link_for(
 }
 
 /// What is to be known of another program before those of an object can attach to its functions: for
-/// [`ProgramSpec::attach_to`](crate::spec::ProgramSpec::attach_to). `name` is what it goes by in errors and recordings.
+/// [`ProgramSpec::of`](crate::spec::ProgramSpec::of). `name` is what it goes by in errors and recordings.
 ///
 /// Since: Linux 5.5.
 ///
