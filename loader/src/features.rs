@@ -86,6 +86,8 @@ bitflags::bitflags! {
         const BTF_ATTRIBUTES = 1 << 20;
         /// `BTF_KIND_DATASEC` without variables.
         const BTF_EMPTY_SECTION = 1 << 21;
+        /// The tag `arg:ctx` says which argument of a global function is the context.
+        const ARG_CTX_TAG = 1 << 22;
     }
 }
 
@@ -196,6 +198,12 @@ pub const FEATURES: &[FeatureRow] = &[
         (6, 6),
         "uprobe_multi links",
         "USDT programs are loaded for one place each; the version alone decides",
+    ),
+    row(
+        Features::ARG_CTX_TAG,
+        (6, 8),
+        "tags on arguments that are the context",
+        "the argument gets the type by which the kernel knows it; the version alone decides",
     ),
     row(
         Features::BTF_QUESTION_MARK,

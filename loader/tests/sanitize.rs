@@ -204,7 +204,8 @@ fn the_running_kernel_has_what_its_version_says() {
     let reading = linked_for("core_kernel.o", &small_kernel().bytes());
     let ask = |object| load::machine_for(&Linux, object, &nothing, &xdp_options()).features;
     let found = ask(&everything) | ask(&reading);
-    let by_version = Features::BPF_COOKIE | Features::UPROBE_MULTI | Features::SYSCALL_WRAPPER;
+    let by_version =
+        Features::BPF_COOKIE | Features::UPROBE_MULTI | Features::SYSCALL_WRAPPER | Features::ARG_CTX_TAG;
     let expected = host::machine().features.difference(by_version);
     assert_eq!(found, expected);
 }

@@ -144,7 +144,7 @@ impl<K: Kernel> Session<'_, '_, K> {
         let btfs: Vec<_> = btfs.collect::<Result<_, LoadError>>()?;
         let fd_array = self.plan.object.fd_array.iter().map(|module| self.module(*module));
         let fd_array: Vec<_> = fd_array.collect::<Result<_, _>>()?;
-        let infos = Infos::of(linked);
+        let infos = Infos::of(linked, load);
         let code = load.code(linked);
         let info = self.btf().filter(|_| load.with_info && !infos.funcs.is_empty());
         let request = ProgLoad {
@@ -233,11 +233,15 @@ struct Infos {
 }
 
 impl Infos {
-    fn of(linked: &LinkedProgram) -> Self {
+    fn of(linked: &LinkedProgram, load: &LoadProgram) -> Self {
         let line =
             |(at, line): &(InsnIdx, crate::btf::LineInfo)| [at.0, line.file.0, line.line.0, line.line_col];
         Self {
-            funcs: linked.func_info.iter().map(|(at, ty)| [at.0, ty.0]).collect(),
+            funcs: linked
+                .func_info
+                .iter()
+                .map(|(at, ty)| [at.0, load.func_types.get(ty).unwrap_or(ty).0])
+                .collect(),
             lines: linked.line_info.iter().map(line).collect(),
         }
     }

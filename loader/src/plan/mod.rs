@@ -277,6 +277,8 @@ pub struct LoadProgram {
     /// What else to try it as, in this order, if the kernel refuses it: with jump tables of its own, since those of the object
     /// are for programs of the type that it was thought to be.
     pub others: Vec<LoadAs>,
+    /// Functions that have another type on this kernel than the object's. Empty on most kernels.
+    pub func_types: BTreeMap<TypeId, TypeId>,
     /// What this kernel must have otherwise in the linked program, and why. Empty on most kernels.
     pub patches: Vec<Patch>,
 }
@@ -376,10 +378,11 @@ pub fn plan<'o>(
         Vec::with_capacity(object.spec.maps.len().saturating_mul(2).saturating_add(programs.len()));
     if let Some(btf) = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF)) {
         let needed = types::needed(object);
+        let btf = program::context_types(object, btf, machine.features, &mut programs);
         // What lowering adds is needed: something refers to it.
         let is_needed =
             |id: TypeId| needed.as_ref().is_none_or(|list| *list.get(id.index()).unwrap_or(&true));
-        steps.push(Step::LoadBtf(sanitize::types(btf, machine.features, is_needed).encode_where(is_needed)));
+        steps.push(Step::LoadBtf(sanitize::types(&btf, machine.features, is_needed).encode_where(is_needed)));
     }
     let ids: Vec<ProgId> = programs.iter().map(|load| load.program).collect();
     let pins = pins::all(object, options, machine.features, &ids)?;

@@ -1,10 +1,12 @@
 //! Which programs are loaded, and as what.
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec::Vec;
 
 use super::{LoadAs, LoadProgram, Options, PlanError, Select};
+use crate::btf::Btf;
 use crate::bytes::Endian;
 use crate::candidates::{self, Candidate};
 use crate::features::{Features, Machine};
@@ -92,6 +94,7 @@ fn one(
         kern_version: object.spec.version.unwrap_or(machine.kernel.code()),
         with_info: features.contains(Features::FUNC_INFO) && linked.is_some_and(|l| !l.func_info.is_empty()),
         copies: BTreeMap::new(),
+        func_types: BTreeMap::new(),
         said,
         others,
         patches: linked.map(|linked| sanitize::helpers(linked, features)).unwrap_or_default(),
@@ -182,6 +185,28 @@ fn refused_table(object: &LinkedObject, program: &ProgramSpec) -> Option<PlanErr
         let why = answer.as_ref().err().filter(|_| map.struct_ops.as_ref().is_some_and(refers))?;
         Some(PlanError::StructOps { map: map.name.clone(), why: why.clone() })
     })
+}
+
+/// The object's types, with those that functions need whose context the kernel knows by its type alone.
+pub(super) fn context_types<'b>(
+    object: &LinkedObject,
+    btf: &'b Btf,
+    features: Features,
+    programs: &mut [LoadProgram],
+) -> Cow<'b, Btf> {
+    if features.contains(Features::ARG_CTX_TAG) {
+        return Cow::Borrowed(btf);
+    }
+    let mut contexts = sanitize::Contexts::of(btf);
+    for load in programs {
+        let functions = object.program(load.program).map(|program| program.func_info.as_slice());
+        // The first is the program itself, whose argument is the context in any case.
+        for (_, function) in functions.unwrap_or_default().iter().skip(1) {
+            let other = contexts.function(*function, load.ty);
+            load.func_types.extend(other.map(|other| (*function, other)));
+        }
+    }
+    contexts.into_types()
 }
 
 /// Modules whose types the programs refer to.

@@ -7,6 +7,7 @@
 //! Source: libbpf `bpf_object__sanitize_btf`, `bpf_object__sanitize_prog`.
 
 mod code;
+mod context;
 mod types;
 
 use alloc::string::String;
@@ -15,6 +16,7 @@ use crate::features::Features;
 use crate::uapi::kernel_name;
 
 pub use code::{helpers, needs_of_code};
+pub use context::Contexts;
 pub use types::{TYPE_FEATURES, is_kept, needs_of_types, types};
 
 /// A name of a map or program as the kernel takes it; empty where it knows no names.
