@@ -135,7 +135,8 @@ fn check(
     written.map_err(Failure::Output)?;
     let exit = report.first_error().map(exit_of);
     if last {
-        // The process ends, and all memory with it; giving back each piece of it before would be a tenth of the work.
+        // The process ends, and all memory and descriptors with it; giving back each of them before would be a tenth of the
+        // work.
         mem::forget(report);
         mem::forget(plan);
         mem::forget(object);

@@ -20,7 +20,7 @@ use crate::plan::{
 };
 use crate::spec::{MapId, MapSpec, ObjectSpec, ProgId};
 use crate::sys::{
-    BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named, files,
+    BtfLoad, Errno, Hook, Kernel, LogRequest, MapCreate, MapTypes, MapUpdate, MapValue, Mapping, Named,
 };
 use crate::uapi::{MapFlags, MapType, UpdateFlags};
 
@@ -153,13 +153,13 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         }
     }
 
-    /// Closes everything that was made. Returns what the kernel refused and went without.
-    pub(super) fn end(self) -> Vec<Note> {
+    /// What the kernel refused and went without, and everything that was made.
+    pub(super) fn end(self) -> (Vec<Note>, Vec<OwnedFd>) {
         let maps = self.maps.into_descriptors();
         let programs =
             self.programs.into_values().flat_map(|taken| taken.tables.into_values().chain([taken.fd]));
-        files::close_all(maps.chain(programs).chain(self.modules.into_values()).chain(self.btf));
-        self.notes
+        let made = maps.chain(programs).chain(self.modules.into_values()).chain(self.btf);
+        (self.notes, made.collect())
     }
 
     /// The object.

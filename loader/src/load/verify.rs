@@ -1,5 +1,6 @@
 //! Tries every step of a plan and reports on each: what loads, and what does not and why.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::parallel::OnFailure;
@@ -7,7 +8,7 @@ use super::session::Session;
 use super::{Given, LoadError, Note};
 use crate::plan::{CreateMap, LoadPlan, LoadProgram, MapSlot, Step};
 use crate::spec::{MapId, ProgId};
-use crate::sys::{Kernel, MapInfo, Named, ProgInfo};
+use crate::sys::{Kernel, MapInfo, Named, ProgInfo, files};
 
 /// How a plan went.
 #[derive(Debug)]
@@ -20,6 +21,18 @@ pub struct Report<'p> {
     pub slots: Vec<LoadError>,
     /// What the kernel refused and went without: no errors.
     pub notes: Vec<Note>,
+    /// All maps and programs, which go with the report.
+    pub made: Made,
+}
+
+/// Maps and programs that were made only to see whether they can be. Dropping it closes them all, in few calls.
+#[derive(Debug, Default)]
+pub struct Made(Vec<OwnedFd>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        files::close_all(self.0.drain(..));
+    }
 }
 
 /// How the creation of a map went.
@@ -56,12 +69,13 @@ pub enum Ask {
     Nothing,
 }
 
-/// Makes all calls of a plan, goes on after failures, and leaves nothing behind.
+/// Makes all calls of a plan, and goes on after failures. Nothing stays behind when the report is dropped.
 pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report<'p> {
     let mut session = Session::new(plan, kernel, given, OnFailure::GoOn);
     // Growing by and by would copy thousands of them again and again.
     let maps = Vec::with_capacity(plan.object.spec.maps.len());
-    let mut report = Report { maps, programs: Vec::new(), slots: Vec::new(), notes: Vec::new() };
+    let mut report =
+        Report { maps, programs: Vec::new(), slots: Vec::new(), notes: Vec::new(), made: Made::default() };
     for step in &plan.steps {
         let result = session.step(step);
         match step {
@@ -93,7 +107,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
             Step::LoadBtf(_) | Step::ModuleBtf(_) => {}
         }
     }
-    report.notes = session.end();
+    (report.notes, report.made.0) = session.end();
     let refused = plan.refused.iter().map(|(id, error)| ProgramReport {
         id: *id,
         load: None,
