@@ -22,14 +22,14 @@ pub struct Report<'p> {
     /// What the kernel refused and went without: no errors.
     pub notes: Vec<Note>,
     /// All maps and programs, which go with the report.
-    pub made: Made,
+    pub held: Held,
 }
 
 /// Maps and programs that were made only to see whether they can be. Dropping it closes them all, in few calls.
 #[derive(Debug, Default)]
-pub struct Made(Vec<OwnedFd>);
+pub struct Held(Vec<OwnedFd>);
 
-impl Drop for Made {
+impl Drop for Held {
     fn drop(&mut self) {
         files::close_all(self.0.drain(..));
     }
@@ -71,11 +71,13 @@ pub enum Ask {
 
 /// Makes all calls of a plan, and goes on after failures. Nothing stays behind when the report is dropped.
 pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, ask: Ask) -> Report<'p> {
+    // Beyond the hard limit, the calls that find no room say so.
+    let _what_fits = super::make_room(plan);
     let mut session = Session::new(plan, kernel, given, OnFailure::GoOn);
     // Growing by and by would copy thousands of them again and again.
     let maps = Vec::with_capacity(plan.object.spec.maps.len());
     let mut report =
-        Report { maps, programs: Vec::new(), slots: Vec::new(), notes: Vec::new(), made: Made::default() };
+        Report { maps, programs: Vec::new(), slots: Vec::new(), notes: Vec::new(), held: Held::default() };
     for step in &plan.steps {
         let result = session.step(step);
         match step {
@@ -107,7 +109,7 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
             Step::LoadBtf(_) | Step::ModuleBtf(_) => {}
         }
     }
-    (report.notes, report.made.0) = session.end();
+    (report.notes, report.held.0) = session.end();
     let refused = plan.refused.iter().map(|(id, error)| ProgramReport {
         id: *id,
         load: None,
