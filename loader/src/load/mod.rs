@@ -39,7 +39,7 @@ pub use poisoned::Poisoned;
 pub use probe::machine_for;
 pub use register::{Registered, Table};
 pub use types::{CodeTypes, link_for, target_program};
-pub use verify::{Ask, Made, MapReport, ProgramReport, Report, verify};
+pub use verify::{Ask, Held, MapReport, ProgramReport, Report, verify};
 
 use parallel::OnFailure;
 use session::Session;
