@@ -55,25 +55,27 @@ pub(super) struct Head {
     info: u32,
 }
 
-/// Reads the head of the type at this **byte**; `None` if there are not so many. Asked for every type of a kernel, so it
-/// costs a few instructions, and who gets `None` says what is wrong.
+/// Reads the head of the type that `types` begin with; `None` if there are not so many **bytes**. Asked for every type of
+/// a kernel, so it costs a few instructions, and who gets `None` says what is wrong.
 #[inline]
-pub(super) fn head(types: &[u8], at: usize, endian: Endian) -> Option<Head> {
-    let [a, b, c, d, e, f, g, h] = *types.get(at..)?.first_chunk()?;
-    let (name, info) = ([a, b, c, d], [e, f, g, h]);
-    Some(match endian {
-        Endian::Little => Head { name: StrOff(u32::from_le_bytes(name)), info: u32::from_le_bytes(info) },
-        Endian::Big => Head { name: StrOff(u32::from_be_bytes(name)), info: u32::from_be_bytes(info) },
-    })
+pub(super) fn head<const BIG: bool>(types: &[u8]) -> Option<Head> {
+    let [a, b, c, d, e, f, g, h] = *types.first_chunk()?;
+    let word = if BIG { u32::from_be_bytes } else { u32::from_le_bytes };
+    Some(Head { name: StrOff(word([a, b, c, d])), info: word([e, f, g, h]) })
 }
 
-/// Why the type at this **byte**, which is number `id`, has no head or no length.
+/// Why the type at this **byte**, which is number `id`, has no head or does not end.
 pub(super) fn no_type(types: &[u8], at: usize, endian: Endian, id: u32) -> BtfError {
-    match head(types, at, endian) {
-        Some(head) => BtfError::UnknownKind { id, kind: head.kind() },
-        None => {
-            let have = types.len().saturating_sub(at) as u64;
-            Truncated { what: "type", at: at as u64, need: 12, have }.into()
+    let rest = types.get(at..).unwrap_or_default();
+    let head = match endian {
+        Endian::Little => head::<false>(rest),
+        Endian::Big => head::<true>(rest),
+    };
+    match head.map(|head| (head.kind(), head.len())) {
+        Some((kind, UNKNOWN)) => BtfError::UnknownKind { id, kind },
+        of => {
+            let need = of.map_or(12, |(_, len)| len) as u64;
+            Truncated { what: "type", at: at as u64, need, have: rest.len() as u64 }.into()
         }
     }
 }
@@ -103,24 +105,23 @@ const BEHIND: [Option<(u8, u8)>; 20] = [
     Some((0, 3)), // ENUM64
 ];
 
-/// [`BEHIND`] once more, its columns as numbers with two bits a kind, and the kinds that there are, a bit each.
-const ALWAYS: u64 = PACKED.0;
-const EACH: u64 = PACKED.1;
-const KNOWN: u32 = PACKED.2;
-const PACKED: (u64, u64, u32) = packed();
+/// More **bytes** than any type has: what stands for the length of a kind that this crate does not know.
+const UNKNOWN: usize = to_usize(NO_LENGTH);
+const NO_LENGTH: u32 = 1 << 31;
+
+/// [`BEHIND`] once more, for every number that a head can hold: **bytes** of the type, and of each of its parts.
+static LENGTHS: [(u32, u32); 32] = lengths();
 
 #[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "the compiler runs it")]
-const fn packed() -> (u64, u64, u32) {
-    let (mut packed, mut kind) = ((0, 0, 0), 0);
+const fn lengths() -> [(u32, u32); 32] {
+    let (mut lengths, mut kind) = ([(NO_LENGTH, 0); 32], 0);
     while kind < BEHIND.len() {
         if let Some((always, each)) = BEHIND[kind] {
-            packed.0 |= (always as u64) << (2 * kind);
-            packed.1 |= (each as u64) << (2 * kind);
-            packed.2 |= 1 << kind;
+            lengths[kind] = (12 + 4 * always as u32, 4 * each as u32);
         }
         kind += 1;
     }
-    packed
+    lengths
 }
 
 impl Head {
@@ -138,17 +139,13 @@ impl Head {
         kinds.bits() >> self.kind() & 1 != 0
     }
 
-    /// **Bytes** of the whole type; `None` for kinds that this crate does not know.
-    ///
-    /// Where a type begins is known only from the one before, so who goes through all of them waits for this one each time:
-    /// shifts are faster than looking into a table.
+    /// **Bytes** of the whole type; more than there can be for kinds that this crate does not know.
     #[inline]
-    pub(super) fn len(self) -> Option<usize> {
-        let kind = self.kind();
-        let words = |column: u64| usize::try_from(column >> kind >> kind & 3).unwrap_or(0);
+    #[expect(clippy::indexing_slicing, reason = "a kind is a number of 5 bits")]
+    pub(super) fn len(self) -> usize {
+        let (always, each) = LENGTHS[to_usize(self.kind())];
         // A count has 16 bits, so nothing overflows.
-        let behind = words(ALWAYS).wrapping_add(words(EACH).wrapping_mul(to_usize(self.info & 0xffff)));
-        (KNOWN >> kind & 1 != 0).then_some(behind.wrapping_mul(4).wrapping_add(12))
+        to_usize(always.wrapping_add(each.wrapping_mul(self.info & 0xffff)))
     }
 }
 
@@ -242,8 +239,8 @@ mod tests {
         for kind in 0..32 {
             let len = |vlen: u32| Head { name: StrOff(0), info: 1 << 31 | kind << 24 | vlen }.len();
             let behind = BEHIND.get(to_usize(kind)).copied().flatten();
-            let expected =
-                behind.map(|(always, each)| 12 + 4 * (usize::from(always) + 7 * usize::from(each)));
+            let expected = behind
+                .map_or(UNKNOWN, |(always, each)| 12 + 4 * (usize::from(always) + 7 * usize::from(each)));
             assert_eq!(len(7), expected, "kind {kind}");
         }
     }

@@ -1,11 +1,12 @@
 //! From one type to the next, over all types of a kernel: where they stand, and which of them somebody picks.
 //!
 //! Types follow each other without a table of their places, so where one begins is known only from the one before it: 130,000
-//! times a processor waits for what it has just read. Therefore a large table is gone through in two runs at once, from its
-//! beginning and from a place near its middle that looks like the beginning of a type. That it is one is known when the
-//! first run arrives there; if it does not, the second run is forgotten.
+//! times a processor waits for what it has just read. Therefore a large table is gone through in several runs at once, from
+//! its beginning and from places that look like the beginning of a type. That they are is known when the run before arrives
+//! there; if it does not, the runs behind it are forgotten.
 
 use alloc::vec::Vec;
+use core::iter;
 
 use super::BtfError;
 use super::parse::{self, Head};
@@ -15,8 +16,13 @@ use crate::bytes::Endian;
 /// Every so many types one position is kept; the others are found by walking from there.
 const STRIDE: u32 = 32;
 
-/// Tables from so many **bytes** on are worth two runs.
+/// Tables from so many **bytes** on are worth several runs.
 const LARGE: usize = 256 << 10;
+
+/// Where runs behind the first begin, in 64ths of the table: a kernel's functions stand last, and are small, so that these
+/// are about quarters of its types.
+const STARTS: [usize; RUNS - 1] = [23, 40, 52];
+const RUNS: usize = 4;
 
 /// So many types in a row that look like types are thought to be some.
 const LIKELY: usize = 8;
@@ -33,12 +39,22 @@ pub(super) struct Table<'d> {
 }
 
 impl Table<'_> {
-    /// The head of the type at this **byte**, and its length.
-    #[inline]
+    /// The head of the type at this **byte**, and where the next one stands.
     fn head(self, at: usize) -> Option<(Head, usize)> {
-        let head = parse::head(self.types, at, self.endian)?;
-        Some((head, head.len()?))
+        let rest = self.types.get(at..)?;
+        let (head, behind) = match self.endian {
+            Endian::Little => split::<false>(rest)?,
+            Endian::Big => split::<true>(rest)?,
+        };
+        Some((head, self.types.len().checked_sub(behind.len())?))
     }
+}
+
+/// The head of the first type, and the types behind it.
+#[inline]
+fn split<const BIG: bool>(types: &[u8]) -> Option<(Head, &[u8])> {
+    let head = parse::head::<BIG>(types)?;
+    Some((head, types.get(head.len()..)?))
 }
 
 /// Where types stand.
@@ -56,6 +72,8 @@ struct Run {
     count: u32,
     /// Where it has arrived, in **bytes**.
     at: usize,
+    /// Where the next run begins, or the table ends, in **bytes**.
+    end: usize,
     /// Where every [`STRIDE`]th type stands, in **bytes**.
     marks: Vec<(usize, u32)>,
     /// Types that were picked, by their position in the run, and as what.
@@ -71,64 +89,100 @@ pub(super) fn walk(
     is_name: impl Fn(StrOff) -> bool,
     pick: impl Fn(StrOff) -> Option<usize>,
 ) -> Result<Places, BtfError> {
-    let end = table.types.len();
-    let mut run = Run::new(table.first, 0);
-    if let Some(middle) = guess(table, is_name) {
-        let mut ahead = Run::new(0, middle);
-        together(table, &mut run, &mut ahead, &pick);
-        run.go_on(table, middle, &pick)?;
-        // Whatever the second run has seen counts only now. What it stumbled over, the first one meets again.
-        ahead.first = run.end();
-        if run.at == middle && ahead.go_on(table, end, &pick).is_ok() {
-            return Ok(Places { runs: Vec::from([run, ahead]) });
-        }
-    }
-    run.go_on(table, end, &pick)?;
-    Ok(Places { runs: Vec::from([run]) })
-}
-
-/// Takes both runs on, step by step, until the first is where the second began, or one of them cannot go on.
-fn together(table: Table<'_>, one: &mut Run, other: &mut Run, pick: impl Fn(StrOff) -> Option<usize>) {
-    let middle = other.at;
-    while one.at < middle {
-        let (mut batch, mut batch_ahead) = (Batch::of(one), Batch::of(other));
-        let (mut cursor, mut cursor_ahead) = (batch.cursor, batch_ahead.cursor);
-        let both = (0..STRIDE).all(|_| {
-            cursor.at < middle && batch.step(&mut cursor, table) && batch_ahead.step(&mut cursor_ahead, table)
-        });
-        (batch.cursor, batch_ahead.cursor) = (cursor, cursor_ahead);
-        one.take(&batch, &pick);
-        other.take(&batch_ahead, &pick);
-        if !both {
-            return;
-        }
+    match table.endian {
+        Endian::Little => walk_in_order::<false>(table, is_name, pick),
+        Endian::Big => walk_in_order::<true>(table, is_name, pick),
     }
 }
 
-/// A place near the middle where a type seems to begin; `None` where two runs do not pay.
-fn guess(table: Table<'_>, is_name: impl Fn(StrOff) -> bool) -> Option<usize> {
+/// [`walk`] in one byte order: to ask for it at every type would cost a tenth of the whole.
+fn walk_in_order<const BIG: bool>(
+    table: Table<'_>,
+    is_name: impl Fn(StrOff) -> bool,
+    pick: impl Fn(StrOff) -> Option<usize>,
+) -> Result<Places, BtfError> {
+    let mut runs = starts(table, is_name);
+    if let Ok(runs) = runs.as_mut_slice().try_into() {
+        together::<BIG>(table, runs, &pick);
+    }
+    let (mut first, mut proved) = (table.first, 0usize);
+    while let Some(run) = runs.get_mut(proved) {
+        run.first = first;
+        if !run.go_on::<BIG>(table, &pick) {
+            run.end = table.types.len();
+            if !run.go_on::<BIG>(table, &pick) {
+                return Err(parse::no_type(table.types, run.at, table.endian, run.behind()));
+            }
+        }
+        first = run.behind();
+        proved = proved.saturating_add(1);
+        if run.end == table.types.len() {
+            runs.truncate(proved);
+        }
+    }
+    Ok(Places { runs })
+}
+
+/// Takes all runs on, step by step, until one of them has arrived or cannot go on.
+fn together<const BIG: bool>(
+    table: Table<'_>,
+    runs: &mut [Run; RUNS],
+    pick: impl Fn(StrOff) -> Option<usize>,
+) {
+    let mut all = true;
+    while all {
+        let mut batches: [Batch; RUNS] = Default::default();
+        let mut cursors = runs.each_ref().map(|run| run.cursor(table));
+        for _ in 0..STRIDE {
+            for (batch, cursor) in batches.iter_mut().zip(&mut cursors) {
+                all &= batch.step::<BIG>(cursor, table.kinds);
+            }
+            if !all {
+                break;
+            }
+        }
+        for ((run, batch), cursor) in runs.iter_mut().zip(&batches).zip(&cursors) {
+            run.take(batch, cursor, &pick);
+        }
+    }
+}
+
+/// Runs from all places where a type seems to begin; one where several do not pay.
+fn starts(table: Table<'_>, is_name: impl Fn(StrOff) -> bool) -> Vec<Run> {
     let len = table.types.len();
     let looks_right = |at: &usize| {
         let mut at = *at;
         (0..LIKELY).all(|_| {
             let head = table.head(at).filter(|(head, _)| head.is_plain() && is_name(head.name));
-            at = at.saturating_add(head.map_or(0, |(_, len)| len));
+            at = head.map_or(at, |(_, next)| next);
             head.is_some()
         })
     };
-    // A kernel's functions stand last, and are small: as many types stand behind this place as before it.
-    let start = len.saturating_sub((len / 8).saturating_mul(3)) & !3;
-    (len >= LARGE).then(|| (start..len).step_by(4).take(LARGE / 4).find(looks_right))?
+    let guess = |part: &usize| {
+        let start = (len / 64).saturating_mul(*part) & !3;
+        (start..len).step_by(4).take(LARGE / 4).find(looks_right)
+    };
+    let guesses: Option<Vec<usize>> = STARTS.iter().map(guess).collect();
+    let guesses = guesses.filter(|_| len >= LARGE).unwrap_or_default();
+    let starts = iter::once(0).chain(guesses.iter().copied());
+    let ends = guesses.iter().copied().chain([len]);
+    starts.zip(ends).map(|(start, end)| Run::new(start, end)).collect()
 }
 
 impl Run {
-    fn new(first: u32, at: usize) -> Self {
-        Self { first, count: 0, at, marks: Vec::new(), picked: Vec::new() }
+    /// The number of its first type is not known before the run ahead of it has arrived.
+    fn new(at: usize, end: usize) -> Self {
+        Self { first: 0, count: 0, at, end, marks: Vec::new(), picked: Vec::new() }
     }
 
     /// Number behind its last type.
-    fn end(&self) -> u32 {
+    fn behind(&self) -> u32 {
         self.first.saturating_add(self.count)
+    }
+
+    fn cursor<'d>(&self, table: Table<'d>) -> Cursor<'d> {
+        let rest = table.types.get(self.at..self.end).unwrap_or_default();
+        Cursor { rest, count: 0, found: 0 }
     }
 
     /// Types that were picked, in order, and as what.
@@ -136,74 +190,62 @@ impl Run {
         self.picked.iter().map(|(at, what)| (TypeId(self.first.saturating_add(*at)), *what))
     }
 
-    /// Takes the run on to this position, or to the first behind it.
-    fn go_on(
-        &mut self,
-        table: Table<'_>,
-        end: usize,
-        pick: impl Fn(StrOff) -> Option<usize>,
-    ) -> Result<(), BtfError> {
-        while self.at < end {
-            let mut batch = Batch::of(self);
-            let mut cursor = batch.cursor;
-            let all = (0..STRIDE).all(|_| cursor.at >= end || batch.step(&mut cursor, table));
-            batch.cursor = cursor;
-            self.take(&batch, &pick);
-            if !all {
-                return Err(parse::no_type(table.types, self.at, table.endian, self.end()));
+    /// Takes the run on to its end; false if a type on the way ends behind it, or is no type.
+    fn go_on<const BIG: bool>(&mut self, table: Table<'_>, pick: impl Fn(StrOff) -> Option<usize>) -> bool {
+        let mut all = true;
+        while all && self.at < self.end {
+            let (mut batch, mut cursor) = (Batch::default(), self.cursor(table));
+            for _ in 0..STRIDE {
+                all = batch.step::<BIG>(&mut cursor, table.kinds);
+                if !all {
+                    break;
+                }
             }
+            self.take(&batch, &cursor, &pick);
         }
-        Ok(())
+        self.at == self.end
     }
 
     /// Appends what a batch has gone through.
-    fn take(&mut self, batch: &Batch, pick: impl Fn(StrOff) -> Option<usize>) {
-        for (number, name) in batch.wanted.iter().take(batch.cursor.found) {
+    fn take(&mut self, batch: &Batch, cursor: &Cursor<'_>, pick: impl Fn(StrOff) -> Option<usize>) {
+        for (number, name) in batch.wanted.iter().take(cursor.found) {
             if let Some(what) = pick(*name) {
                 self.picked.push((self.count.saturating_add(*number), what));
             }
         }
         self.marks.push((self.at, self.count));
-        self.at = batch.cursor.at;
-        self.count = self.count.saturating_add(batch.cursor.count);
+        self.at = self.end.saturating_sub(cursor.rest.len());
+        self.count = self.count.saturating_add(cursor.count);
     }
 }
 
 /// The next types of a run. It takes part in no decision that a processor could guess wrong: what is wanted is looked
 /// at when all of them are through.
+#[derive(Default)]
 struct Batch {
-    cursor: Cursor,
     wanted: [(u32, StrOff); STRIDE as usize],
 }
 
 /// How far a batch is. Apart from what it has found, so that it stays in registers: the way to the next type leads
 /// through it.
-#[derive(Clone, Copy)]
-struct Cursor {
-    at: usize,
+struct Cursor<'d> {
+    rest: &'d [u8],
     count: u32,
     found: usize,
 }
 
 impl Batch {
-    fn of(run: &Run) -> Self {
-        let cursor = Cursor { at: run.at, count: 0, found: 0 };
-        Self { cursor, wanted: [(0, StrOff(0)); STRIDE as usize] }
-    }
-
     /// One type further; false if there is none.
     #[inline]
-    fn step(&mut self, cursor: &mut Cursor, table: Table<'_>) -> bool {
-        let Some((head, len)) = table.head(cursor.at) else {
+    #[expect(clippy::indexing_slicing, reason = "the position is taken modulo the length")]
+    fn step<const BIG: bool>(&mut self, cursor: &mut Cursor<'_>, kinds: KindSet) -> bool {
+        let Some((head, rest)) = split::<BIG>(cursor.rest) else {
             return false;
         };
-        if let Some(place) = self.wanted.get_mut(cursor.found) {
-            *place = (cursor.count, head.name);
-        }
-        cursor.found = cursor.found.wrapping_add(usize::from(head.is_one_of(table.kinds)));
+        self.wanted[cursor.found % STRIDE as usize] = (cursor.count, head.name);
+        cursor.found = cursor.found.wrapping_add(usize::from(head.is_one_of(kinds)));
         cursor.count = cursor.count.wrapping_add(1);
-        // It is a position in the table, and a type is shorter than a MiB.
-        cursor.at = cursor.at.wrapping_add(len);
+        cursor.rest = rest;
         true
     }
 }
@@ -211,7 +253,7 @@ impl Batch {
 impl Places {
     /// Number behind the last type.
     pub(super) fn end(&self) -> u32 {
-        self.runs.last().map_or(0, Run::end)
+        self.runs.last().map_or(0, Run::behind)
     }
 
     /// Types that were picked, in order, and as what.
@@ -226,7 +268,7 @@ impl Places {
         let mark = run.marks.partition_point(|(_, first)| *first <= number).checked_sub(1)?;
         let (mut at, first) = *run.marks.get(mark)?;
         for _ in first..number {
-            at = at.checked_add(table.head(at)?.1)?;
+            (_, at) = table.head(at)?;
         }
         Some(at)
     }
@@ -238,6 +280,7 @@ mod tests {
     use alloc::vec;
 
     use super::*;
+    use crate::bytes::Truncated;
 
     const FWD: u32 = 7;
     const STRUCT: u32 = 4;
@@ -259,11 +302,11 @@ mod tests {
         let (mut at, mut id, mut picked) = (0, 1, Vec::new());
         while at < types.len() {
             assert_eq!(places.of(table(types), TypeId(id)), Some(at));
-            let (head, len) = table(types).head(at).unwrap();
+            let (head, next) = table(types).head(at).unwrap();
             if head.is_one_of(KindSet::STRUCT) && head.name.0 % 2 == 0 {
                 picked.push((TypeId(id), 7));
             }
-            (at, id) = (at + len, id + 1);
+            (at, id) = (next, id + 1);
         }
         assert_eq!(places.end(), id);
         assert_eq!(places.of(table(types), TypeId(id)), None);
@@ -272,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_table_is_gone_through_in_two_runs() {
+    fn a_large_table_is_gone_through_in_several_runs() {
         let mut types = Vec::new();
         for name in 0..40_000 {
             let vlen = name % 3;
@@ -282,20 +325,20 @@ mod tests {
                 types.extend(vec![0; 12 * usize::try_from(vlen).unwrap()]);
             }
         }
-        assert_eq!(check(&types).runs.len(), 2);
-        assert_eq!(check(&types[..12 * 100]).runs.len(), 1);
+        assert_eq!(check(&types).runs.len(), RUNS);
+        assert_eq!(check(&types[..12 * 4]).runs.len(), 1);
     }
 
     #[test]
     fn a_wrong_guess_is_forgotten() {
-        // Members that look like types, 4 bytes off: the second run never stands where the first one arrives.
+        // Members that look like types, 4 bytes off: no run stands where the one before it arrives.
         let mut types = Vec::new();
         head(&mut types, 2, STRUCT, 60_000);
         types.extend(0u32.to_le_bytes());
         (1..60_000).for_each(|name| head(&mut types, name, FWD, 0));
         types.extend([0; 8]);
         head(&mut types, 4, STRUCT, 0);
-        assert!(guess(table(&types), |_| true).is_some());
+        assert_eq!(starts(table(&types), |_| true).len(), RUNS);
         assert_eq!(check(&types).runs.len(), 1);
     }
 
@@ -311,5 +354,8 @@ mod tests {
         }
         let cut = walk(table(&types[..types.len() - 5]), |_| true, |_| None);
         assert!(matches!(cut, Err(BtfError::Truncated(_))));
+        head(&mut types, 1, STRUCT, 2);
+        let cut = walk(table(&types), |_| true, |_| None);
+        assert!(matches!(cut, Err(BtfError::Truncated(Truncated { need: 36, have: 12, .. }))));
     }
 }
