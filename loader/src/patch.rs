@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::core_relo::Answer;
 use crate::insn::{Insn, InsnIdx};
 
 /// One changed slot.
@@ -49,7 +50,7 @@ pub enum Reason {
         /// What was asked: `offset of struct task_struct.mm`.
         question: Arc<str>,
         /// What came out.
-        answer: String,
+        answer: Answer,
     },
     /// It cannot work on this kernel. If it can be reached, the verifier is to refuse the program.
     Poison {

@@ -1,7 +1,7 @@
 //! Which part of a type a record is about: from `0:1:3` to a path of members and elements.
 
 use alloc::borrow::Cow;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -50,28 +50,25 @@ pub(super) fn parse(
     if kind.is_about_type() {
         return if text == "0" { Ok(access) } else { Err("a type as a whole is asked for with \"0\"") };
     }
-    let indices = indices(text)?;
-    let (first, rest) = indices.split_first().ok_or("it has no access string")?;
+    let mut words = text.split(':');
+    let first = number(words.next().unwrap_or_default())?;
     let (id, ty) = graph.behind(root).ok_or("its type does not exist")?;
     if !kind.is_about_field() {
-        let at = to_usize(*first);
-        let value = ty.kind.enumerator(at).filter(|_| rest.is_empty());
+        let value = ty.kind.enumerator(to_usize(first)).filter(|_| words.next().is_none());
         let name = value.map(|(name, _)| name).ok_or("there is no such value of an enumeration")?;
-        let name = Some(name);
-        access.steps.push(Step { ty: id, index: *first, name });
+        access.steps.push(Step { ty: id, index: first, name: Some(name) });
         return Ok(access);
     }
-    access.element(graph, id, *first)?;
+    access.element(graph, id, first)?;
     let mut at = id;
-    for index in rest {
-        at = access.step(graph, at, *index)?;
+    for word in words {
+        at = access.step(graph, at, number(word)?)?;
     }
     Ok(access)
 }
 
-fn indices(text: &str) -> Result<Vec<u32>, &'static str> {
-    let all: Option<Vec<u32>> = text.split(':').map(|index| index.parse().ok()).collect();
-    all.ok_or("its access string is not made of numbers")
+fn number(word: &str) -> Result<u32, &'static str> {
+    word.parse().map_err(|_no_number| "its access string is not made of numbers")
 }
 
 impl Access {
@@ -143,7 +140,9 @@ impl Access {
     /// What is asked, as people write it: `offset of struct task_struct.mm`.
     pub(super) fn question(&self, graph: &dyn TypeGraph) -> String {
         let mut text = String::with_capacity(MOST_SHOWN);
-        text.extend([self.kind.words(), " ", &type_words(graph, self.root)]);
+        text.push_str(self.kind.words());
+        text.push(' ');
+        write_type(&mut text, graph, self.root);
         for (at, step) in self.steps.iter().enumerate() {
             match step.name {
                 _ if text.len() > MOST_SHOWN => {
@@ -151,8 +150,8 @@ impl Access {
                     break;
                 }
                 Some(name) => {
-                    let before = if self.kind.is_about_field() { "." } else { "::" };
-                    text.extend([before, &name_of(graph, name)]);
+                    text.push_str(if self.kind.is_about_field() { "." } else { "::" });
+                    text.push_str(&name_of(graph, name));
                 }
                 None if at == 0 && step.index == 0 => {}
                 // Writing to a string does not fail.
@@ -179,11 +178,17 @@ fn name_of(graph: &dyn TypeGraph, at: StrOff) -> Cow<'_, str> {
 const MOST_WORDS: usize = 4;
 
 /// A type as C has it: `struct task_struct *`, `char[16]`.
-pub fn type_words(graph: &dyn TypeGraph, mut id: TypeId) -> String {
+pub fn type_words(graph: &dyn TypeGraph, id: TypeId) -> String {
+    let mut text = String::new();
+    write_type(&mut text, graph, id);
+    text
+}
+
+fn write_type(text: &mut String, graph: &dyn TypeGraph, mut id: TypeId) {
     let mut behind = String::new();
     for _ in 0..MOST_WORDS {
         let Some(ty) = graph.ty(id) else {
-            return "a type that does not exist".to_string();
+            return text.push_str("a type that does not exist");
         };
         let word = match &ty.kind {
             Kind::Ptr(to) => {
@@ -201,8 +206,8 @@ pub fn type_words(graph: &dyn TypeGraph, mut id: TypeId) -> String {
                 id = *to;
                 continue;
             }
-            Kind::Void => return alloc::format!("void{}{behind}", blank(&behind)),
-            Kind::FuncProto { .. } => return alloc::format!("a function{}{behind}", blank(&behind)),
+            Kind::Void => return text.extend(["void", blank(&behind), &behind]),
+            Kind::FuncProto { .. } => return text.extend(["a function", blank(&behind), &behind]),
             Kind::Composite { union: false, .. } | Kind::Fwd { union: false } => "struct ",
             Kind::Composite { union: true, .. } | Kind::Fwd { union: true } => "union ",
             Kind::Enum { .. } | Kind::Enum64 { .. } => "enum ",
@@ -210,9 +215,14 @@ pub fn type_words(graph: &dyn TypeGraph, mut id: TypeId) -> String {
         };
         let name = name_of(graph, ty.name);
         let name = if name.is_empty() { "without a name" } else { &name };
-        return [word, name, blank(&behind), &behind].concat();
+        text.push_str(word);
+        text.push_str(name);
+        if !behind.is_empty() {
+            text.extend([blank(&behind), &behind]);
+        }
+        return;
     }
-    "a type behind many pointers".to_string()
+    text.push_str("a type behind many pointers");
 }
 
 /// Stars stand apart from a name, brackets do not.

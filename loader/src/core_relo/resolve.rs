@@ -31,18 +31,28 @@ pub struct Resolver<'a> {
     local: &'a Btf,
     kernel: &'a KernelTypes<'a>,
     endian: Endian,
-    /// What was asked before, by type, part and kind.
-    answered: BTreeMap<(TypeId, StrOff, u32), Result<Fixup, CoreError>>,
+    /// What was asked before, by type, part and kind: positions in `answers`.
+    asked: BTreeMap<(TypeId, StrOff, u32), usize>,
+    answers: Vec<Result<Fixup, CoreError>>,
     /// Types of the kernel that a type of the object may mean. Once some of them had an answer, only those are asked
     /// again.
     candidates: BTreeMap<TypeId, Vec<Location>>,
     work: Work,
 }
 
+/// What the candidates say, and why others say nothing. Nearly always there is one, and it says something.
+#[derive(Default)]
+struct Heard {
+    first: Option<Said>,
+    others: Vec<Said>,
+    missed: Vec<Missed>,
+}
+
 /// What one candidate says.
 struct Said {
-    access: Access,
     value: Value,
+    /// Where the part starts in it, in **bits**.
+    bit_offset: u32,
     candidate: Location,
 }
 
@@ -62,7 +72,8 @@ impl<'a> Resolver<'a> {
             local,
             kernel,
             endian,
-            answered: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            answers: Vec::new(),
             candidates: BTreeMap::new(),
             work: Work::default(),
         }
@@ -74,7 +85,7 @@ impl<'a> Resolver<'a> {
     /// [`CoreError`]: the record is damaged, or the kernel's types contradict each other.
     pub fn resolve(&mut self, record: &CoreRelo) -> Result<Fixup, CoreError> {
         let key = (record.ty, record.access, record.kind);
-        if let Some(answer) = self.answered.get(&key) {
+        if let Some(answer) = self.asked.get(&key).and_then(|at| self.answers.get(*at)) {
             return answer.clone();
         }
         if self.work.is_used_up() {
@@ -83,7 +94,8 @@ impl<'a> Resolver<'a> {
         let answer = self.answer(record);
         // What was found while nothing could be looked at any more is no answer.
         let answer = if self.work.is_used_up() { Err(CoreError::TooMuch) } else { answer };
-        self.answered.insert(key, answer.clone());
+        self.asked.insert(key, self.answers.len());
+        self.answers.push(answer.clone());
         answer
     }
 
@@ -106,19 +118,17 @@ impl<'a> Resolver<'a> {
         if self.kernel.vmlinux.is_none() {
             return Err(CoreError::NoTypes { question });
         }
-        let candidates = match self.candidates.get(&record.ty) {
-            Some(known) => known.clone(),
-            None => self.candidates_of(record.ty),
+        if !self.candidates.contains_key(&record.ty) {
+            self.candidates.insert(record.ty, self.candidates_of(record.ty));
+        }
+        let candidates = self.candidates.get(&record.ty).map(Vec::as_slice).unwrap_or_default();
+        let heard = self.ask(&access, &question, candidates)?;
+        let Some(first) = &heard.first else {
+            return Ok(Fixup { answer: self.none(&access, own, &heard.missed), question });
         };
-        let (said, missed) = self.ask(&access, &question, &candidates)?;
-        let Some((first, rest)) = said.split_first() else {
-            let answer = self.none(&access, own, &missed);
-            self.candidates.insert(record.ty, candidates);
-            return Ok(Fixup { question, answer });
-        };
-        if let Some(other) = rest.iter().find(|other| !agree(first, other)) {
+        if let Some(other) = heard.others.iter().find(|other| !agree(first, other)) {
             let words = |said: &Said| {
-                let (number, byte) = (said.value.number, said.access.bit_offset / 8);
+                let (number, byte) = (said.value.number, said.bit_offset / 8);
                 format!("{} says {number} (byte {byte})", self.words(said.candidate))
             };
             return Err(CoreError::Ambiguous { question, first: words(first), second: words(other) });
@@ -128,7 +138,10 @@ impl<'a> Resolver<'a> {
             None => Resize::Keep,
         };
         let answer = value(own, first.value.number, resize);
-        self.candidates.insert(record.ty, said.iter().map(|said| said.candidate).collect());
+        if !heard.missed.is_empty() {
+            let speak = heard.first.iter().chain(&heard.others).map(|said| said.candidate);
+            self.candidates.insert(record.ty, speak.collect());
+        }
         Ok(Fixup { question, answer })
     }
 
@@ -153,13 +166,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// What the candidates say, and why those that say nothing do not.
-    fn ask(
-        &self,
-        access: &Access,
-        question: &Arc<str>,
-        candidates: &[Location],
-    ) -> Result<(Vec<Said>, Vec<Missed>), CoreError> {
-        let (mut said, mut missed) = (Vec::new(), Vec::new());
+    fn ask(&self, access: &Access, question: &Arc<str>, candidates: &[Location]) -> Result<Heard, CoreError> {
+        let mut heard = Heard::default();
         let local = Metered::object(self.local, &self.work);
         let unanswerable = |why| CoreError::Unanswerable { question: question.clone(), why };
         for candidate in candidates {
@@ -172,14 +180,18 @@ impl<'a> Resolver<'a> {
                 _ if self.work.is_used_up() => return Err(CoreError::TooMuch),
                 Ok(access) => {
                     let value = value::of(&target, &access, self.endian).map_err(unanswerable)?;
-                    said.push(Said { access, value, candidate: *candidate });
+                    let said = Said { value, bit_offset: access.bit_offset, candidate: *candidate };
+                    match heard.first {
+                        None => heard.first = Some(said),
+                        Some(_) => heard.others.push(said),
+                    }
                 }
-                Err(Miss::Differs(why)) => missed.push(Missed { candidate: *candidate, why }),
+                Err(Miss::Differs(why)) => heard.missed.push(Missed { candidate: *candidate, why }),
                 Err(Miss::Unreachable(why)) => return Err(unanswerable(why)),
                 Err(Miss::Endless) => return Err(CoreError::Endless { question: question.clone() }),
             }
         }
-        Ok((said, missed))
+        Ok(heard)
     }
 
     /// No type of the kernel has such a part.
@@ -214,5 +226,5 @@ fn value(own: Value, target: u64, resize: Resize) -> Answer {
 
 /// Several types may be meant only if it makes no difference which.
 fn agree(a: &Said, b: &Said) -> bool {
-    a.access.bit_offset == b.access.bit_offset && a.value.number == b.value.number
+    a.bit_offset == b.bit_offset && a.value.number == b.value.number
 }

@@ -80,7 +80,7 @@ impl Context<'_> {
             let question = fixup.question.clone();
             let reason = match fixup.why_poisoned(after) {
                 Some(why) => Reason::Poison { need: question, why },
-                None => Reason::CoreRelo { question, answer: fixup.answer.to_string() },
+                None => Reason::CoreRelo { question, answer: fixup.answer.clone() },
             };
             let slots = [(Some(first), Some(after)), (first.plus(1), after_second)];
             for (at, after) in slots.into_iter().filter_map(|(at, after)| at.zip(after)) {
