@@ -23,14 +23,27 @@ pub struct Artifact {
     pub executable: PathBuf,
 }
 
+/// What a build is told beside its arguments.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings<'a> {
+    /// For rustc; none leaves the environment's.
+    pub rustflags: &'a [String],
+    /// More of the environment.
+    pub env: &'a [(&'a str, PathBuf)],
+}
+
 /// Runs `cargo` with `arguments`, which build something, and returns the programs among what it built.
 ///
 /// # Errors
 /// [`XtaskError::Start`] or [`XtaskError::Failed`]; cargo's own words are above on standard error.
-pub fn build(arguments: &[&str], rustflags: Option<&str>) -> Result<Vec<Artifact>, XtaskError> {
+pub fn build(arguments: &[&str], settings: &Settings<'_>) -> Result<Vec<Artifact>, XtaskError> {
     let mut cargo = process::cargo();
     cargo.args(arguments).args(["--message-format", "json-render-diagnostics"]);
-    cargo.envs(rustflags.map(|flags| ("RUSTFLAGS", flags)));
+    if !settings.rustflags.is_empty() {
+        // Flags may have blanks in them.
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", settings.rustflags.join("\u{1f}"));
+    }
+    cargo.envs(settings.env.iter().map(|(name, value)| (name, value)));
     Ok(programs(&process::output(&mut cargo)?))
 }
 

@@ -165,6 +165,15 @@ pub enum XtaskError {
         /// The time that it had.
         limit: Duration,
     },
+    /// A program cannot be watched at work.
+    #[error("{} cannot be watched at work", program.display())]
+    Trace {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// Standard output is closed.
     #[error("the result cannot be printed")]
     Print {

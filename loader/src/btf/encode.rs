@@ -40,7 +40,9 @@ impl Btf {
 
     /// The same, with a pointer to nothing in place of each type that is not needed.
     pub fn encode_where(&self, is_needed: impl Fn(TypeId) -> bool) -> Vec<u8> {
-        let mut out = Words(Vec::with_capacity(self.strings.len().saturating_add(4096)));
+        // What nearly all types take at least: growing would touch twice the memory.
+        let types = self.types.len().saturating_mul(16).saturating_add(4096);
+        let mut out = Words(Vec::with_capacity(self.strings.len().saturating_add(types)));
         out.0.extend(MAGIC.to_ne_bytes());
         out.0.extend([1, 0]);
         out.all(&[HEADER, 0]);

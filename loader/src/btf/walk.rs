@@ -11,7 +11,7 @@ use core::iter;
 use super::BtfError;
 use super::parse::{self, Head};
 use super::types::{KindSet, StrOff, TypeId};
-use crate::bytes::Endian;
+use crate::bytes::{Endian, to_usize};
 
 /// Every so many types one position is kept; the others are found by walking from there.
 const STRIDE: u32 = 32;
@@ -74,8 +74,8 @@ struct Run {
     at: usize,
     /// Where the next run begins, or the table ends, in **bytes**.
     end: usize,
-    /// Where every [`STRIDE`]th type stands, in **bytes**.
-    marks: Vec<(usize, u32)>,
+    /// Where every [`STRIDE`]th type stands, in **bytes**, and how many stand before it in the run.
+    marks: Vec<(u32, u32)>,
     /// Types that were picked, by their position in the run, and as what.
     picked: Vec<(u32, usize)>,
 }
@@ -213,7 +213,8 @@ impl Run {
                 self.picked.push((self.count.saturating_add(*number), what));
             }
         }
-        self.marks.push((self.at, self.count));
+        // The length of a table is a number of 32 bits.
+        self.marks.push((u32::try_from(self.at).unwrap_or(u32::MAX), self.count));
         self.at = self.end.saturating_sub(cursor.rest.len());
         self.count = self.count.saturating_add(cursor.count);
     }
@@ -266,7 +267,8 @@ impl Places {
         let run = self.runs.iter().rev().find(|run| run.first <= id.0)?;
         let number = id.0.checked_sub(run.first).filter(|number| *number < run.count)?;
         let mark = run.marks.partition_point(|(_, first)| *first <= number).checked_sub(1)?;
-        let (mut at, first) = *run.marks.get(mark)?;
+        let (at, first) = *run.marks.get(mark)?;
+        let mut at = to_usize(at);
         for _ in first..number {
             (_, at) = table.head(at)?;
         }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use clap::Args;
 use rayon::prelude::*;
 
+use crate::artifacts::Settings;
 use crate::{XtaskError, artifacts};
 use golden::{Golden, Row};
 use score::Score;
@@ -84,7 +85,10 @@ pub fn run(wanted: &Conformance) -> Result<(), XtaskError> {
 
 fn release() -> Result<PathBuf, XtaskError> {
     const PROGRAM: &str = "rxdp-load";
-    let built = artifacts::build(&["build", "--release", "--package", PROGRAM, "--bin", PROGRAM], None)?;
+    let built = artifacts::build(
+        &["build", "--release", "--package", PROGRAM, "--bin", PROGRAM],
+        &Settings::default(),
+    )?;
     artifacts::program(&built, PROGRAM)
 }
 

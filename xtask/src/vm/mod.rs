@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::artifacts::Settings;
 use crate::conformance::corpus;
 use crate::{XtaskError, artifacts, debian, root};
 use image::Image;
@@ -138,7 +139,7 @@ fn comparison(
 ) -> Result<String, XtaskError> {
     let build = |package: &'static str| {
         let what = ["build", "--profile", PROFILE, "--target", musl, "--package", package, "--bin", package];
-        artifacts::program(&artifacts::build(&what, None)?, package)
+        artifacts::program(&artifacts::build(&what, &Settings::default())?, package)
     };
     image.copy_to("/bin/xtask", &build("xtask")?)?;
     image.copy_to("/bin/rxdp-load", &build("rxdp-load")?)?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::PROFILE;
-use crate::artifacts::{self, Artifact};
+use crate::artifacts::{self, Artifact, Settings};
 use crate::{XtaskError, process};
 
 /// What a file of tests calls or reads if it needs a kernel.
@@ -72,7 +72,7 @@ pub(super) fn build(triple: &str, tests: &[Test]) -> Result<Vec<Artifact>, Xtask
     let names: BTreeSet<_> = tests.iter().map(|test| &*test.name).collect();
     arguments.extend(packages.into_iter().flat_map(|package| ["--package", package]));
     arguments.extend(names.into_iter().flat_map(|name| ["--test", name]));
-    let built = artifacts::build(&arguments, None)?;
+    let built = artifacts::build(&arguments, &Settings::default())?;
     // Cargo builds every name in every package.
     let wanted = |artifact: &Artifact| tests.iter().any(|test| test.is(artifact));
     Ok(built.into_iter().filter(|artifact| !artifact.is_test || wanted(artifact)).collect())
