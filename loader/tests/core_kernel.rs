@@ -48,6 +48,16 @@ fn programs_read_the_kernels_structures_where_they_are() {
 }
 
 #[test]
+fn a_large_object_is_fitted_in_all_its_places() {
+    if kernel_or_skip("a_large_object_is_fitted_in_all_its_places").is_none() {
+        return;
+    }
+    let object = loaded("large.o");
+    assert_eq!(object.maps.iter().filter(|map| map.name.starts_with("map_")).count(), 192);
+    assert_eq!(run(&object, "flavours", &[]), 64, "each flavour reads what the first one reads");
+}
+
+#[test]
 fn functions_of_the_kernel_are_called() {
     if kernel_or_skip("functions_of_the_kernel_are_called").is_none() {
         return;

@@ -29,7 +29,7 @@ pub struct Settings<'a> {
     /// For rustc; none leaves the environment's.
     pub rustflags: &'a [String],
     /// More of the environment.
-    pub env: &'a [(&'a str, PathBuf)],
+    pub env: &'a [(&'a str, &'a Path)],
 }
 
 /// Runs `cargo` with `arguments`, which build something, and returns the programs among what it built.

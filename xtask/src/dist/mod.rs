@@ -1,15 +1,15 @@
 //! `cargo xtask dist`: the static program that people install.
 //!
-//! Static, because it starts in a third of the time and runs wherever its kernel does. Built twice: the first one is watched
-//! at work, and the second one has what ran close together and made fast. What never ran is neither read from the disk nor
-//! kept in memory.
+//! Static, because it starts in a third of the time and runs wherever its kernel does. Built three times: it is watched at
+//! work twice, and what ran is made fast and stands close together in the third one. What never ran is neither read from the
+//! disk nor kept in memory.
 
 mod profile;
 mod trace;
 
 use std::env::consts::ARCH;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::artifacts::Settings;
 use crate::{XtaskError, artifacts};
@@ -24,37 +24,32 @@ struct Target {
 
 /// Builds `rxdp-load` for musl, or statically for glibc where the musl target cannot be had, and prints its path.
 ///
-/// Without root, `llvm-profdata` or rustc's own linker it builds a program that does the same, larger and slower, and says
-/// so.
+/// Where it cannot be watched at work it is built all the same, larger and slower, and says so.
 ///
 /// # Errors
 /// [`XtaskError::Failed`] if it does not build.
 pub fn run() -> Result<(), XtaskError> {
     let target = target();
-    let flags = match profile::take(&target)? {
-        Ok(profile) => [target.flags(), profile.rustflags()].concat(),
+    let executable = match profile::build_for_work(&target)? {
+        Ok(executable) => executable,
         Err(why) => {
-            eprintln!("xtask: {why}: built without a profile, larger and slower");
-            target.flags()
+            eprintln!("xtask: {why}: not fitted to its work, but larger and slower");
+            build(&target, &[], &crate::root().join("target"), "symbols")?
         }
     };
-    let executable = build(&target, &flags, &[])?;
     writeln!(io::stdout(), "{}", executable.display()).map_err(|source| XtaskError::Print { source })
 }
 
-/// Builds the program and returns its path.
-fn build(target: &Target, rustflags: &[String], env: &[(&str, PathBuf)]) -> Result<PathBuf, XtaskError> {
+/// Builds the program in this folder, without its `"symbols"` or with all (`"none"`), and returns its path.
+fn build(target: &Target, rustflags: &[String], folder: &Path, strip: &str) -> Result<PathBuf, XtaskError> {
     let what = ["build", "--profile", "dist", "--package", PROGRAM, "--bin", PROGRAM];
     // The target is given always: without one, the flags would reach procedural macros, which cannot be static.
     let arguments = [&what[..], &["--target", &target.triple]].concat();
-    let built = artifacts::build(&arguments, &Settings { rustflags, env })?;
+    let always = target.rustflags.iter().map(|flag| (*flag).to_owned());
+    let rustflags: Vec<String> = always.chain(rustflags.iter().cloned()).collect();
+    let env = [("CARGO_TARGET_DIR", folder), ("CARGO_PROFILE_DIST_STRIP", Path::new(strip))];
+    let built = artifacts::build(&arguments, &Settings { rustflags: &rustflags, env: &env })?;
     artifacts::program(&built, PROGRAM)
-}
-
-impl Target {
-    fn flags(&self) -> Vec<String> {
-        self.rustflags.iter().map(|flag| (*flag).to_owned()).collect()
-    }
 }
 
 fn target() -> Target {

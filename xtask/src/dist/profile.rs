@@ -7,120 +7,128 @@ use std::process::Command;
 use super::{Target, build, trace};
 use crate::{XtaskError, process};
 
-/// Objects of every sort, whose maps and programs are loaded and reported on: the program's main work.
-const WORK: &[&str] = &[
-    "bpf-progs/tail_kern.o",
-    "bpf-progs/udp_count.o",
-    "tests/fixtures/core_kernel.o",
-    "tests/fixtures/data.o",
-    "tests/fixtures/hooks.o",
-    "tests/fixtures/inner_maps.o",
-    "tests/fixtures/ksyms.o",
-    "tests/fixtures/map_sections.o",
-    "tests/fixtures/several.o",
-    "tests/fixtures/tail_kern-btf_maps.o",
-    "tests/fixtures/values.o",
-];
+/// Folders of objects of every sort, whose maps and programs are loaded and reported on: the program's main work.
+const WORK: &[&str] = &["bpf-progs", "tests/fixtures"];
 
-/// What was seen at work.
-pub(super) struct Profile {
-    /// How often everything ran, for the compiler.
-    counts: PathBuf,
-    /// Functions that ran, for the linker.
-    order: PathBuf,
-    /// The folder of rustc's own linker.
-    linker: PathBuf,
-}
+/// One of them, which is looked at a second time with so many **bytes** of debug information: as compilers write it.
+const LARGE: (&str, usize) = ("tests/fixtures/core_kernel.o", 1 << 20);
 
-impl Profile {
-    /// What makes the compiler and the linker use it.
-    pub(super) fn rustflags(&self) -> Vec<String> {
-        let link = |argument: String| format!("-Clink-arg={argument}");
-        vec![
-            format!("-Cprofile-use={}", self.counts.display()),
-            "-Cllvm-args=-enable-split-machine-functions".to_owned(),
-            link("-fuse-ld=lld".to_owned()),
-            link(format!("-B{}", self.linker.display())),
-            link(format!("-Wl,--symbol-ordering-file={}", self.order.display())),
-            // What the compiler thinks of the order is not wanted, and a function that became part of another is no fault.
-            link("-Wl,--no-call-graph-profile-sort,--no-warn-symbol-ordering".to_owned()),
-        ]
-    }
-}
-
-/// Builds the program with counters and sees it at work; or says why that cannot be done here.
+/// Builds the program with counters, sees it at work, builds it for what was counted, and sees it at work again: then it is
+/// known what runs, and the last build has that in one place. Returns the path of that program; or says why that cannot be
+/// done here.
 ///
 /// # Errors
 /// [`XtaskError`] if the program does not build or cannot be watched.
-pub(super) fn take(target: &Target) -> Result<Result<Profile, String>, XtaskError> {
+pub(super) fn build_for_work(target: &Target) -> Result<Result<PathBuf, &'static str>, XtaskError> {
     if !cfg!(target_arch = "x86_64") {
-        return Ok(Err("programs are watched on x86-64 only".to_owned()));
+        return Ok(Err("programs are watched on x86-64 only"));
     }
     if !nix::unistd::geteuid().is_root() {
-        return Ok(Err("loading BPF objects takes root".to_owned()));
+        return Ok(Err("loading BPF objects takes root"));
     }
     let Some(tools) = Tools::find()? else {
-        return Ok(Err("rustup has no llvm-tools and no rust-lld for this toolchain".to_owned()));
+        return Ok(Err("rustup has no llvm-tools and no rust-lld for this toolchain"));
     };
     let folder = crate::root().join("target/profile");
-    fresh(&folder)?;
-    let raw = folder.join("raw");
-    let flags = [target.flags(), vec![format!("-Cprofile-generate={}", raw.display())]].concat();
-    let names_kept = ("CARGO_PROFILE_DIST_STRIP", PathBuf::from("none"));
-    let own_folder = ("CARGO_TARGET_DIR", folder.join("build"));
-    let program = build(target, &flags, &[names_kept, own_folder])?;
+    let (raw, counts, order) = (folder.join("raw"), folder.join("counts.profdata"), folder.join("order.txt"));
+    fresh(&folder, &raw)?;
+    let work = work(&tools, &folder)?;
 
-    let mut functions = trace::functions(&program)?;
-    // A thread that nobody watches would die of a breakpoint.
-    let mut order = Vec::new();
-    for object in WORK {
-        let object = crate::root().join(object);
-        order.extend(trace::met(
-            &program,
-            &["verify", "--jobs", "1", &object.to_string_lossy()],
-            &mut functions,
-        )?);
+    let counting = format!("-Cprofile-generate={}", raw.display());
+    let program = build(target, &[counting], &folder.join("counting"), "none")?;
+    for object in &work {
+        // What it thinks of the object does not matter here.
+        let _ = process::succeeds(Command::new(&program).arg("verify").arg(object));
     }
-    let profile = Profile {
-        counts: folder.join("counts.profdata"),
-        order: folder.join("order.txt"),
-        linker: tools.linker,
-    };
-    process::run(Command::new(tools.profdata).args(["merge", "-o"]).arg(&profile.counts).arg(&raw))?;
-    order.push(String::new());
-    fs::write(&profile.order, order.join("\n"))
-        .map_err(|source| XtaskError::Write { path: profile.order.clone(), source })?;
-    Ok(Ok(profile))
+    process::run(Command::new(tools.bin.join("llvm-profdata")).args(["merge", "-o"]).args([&counts, &raw]))?;
+
+    let fast = [&tools.linker()[..], &fitted_to(&counts)].concat();
+    let program = build(target, &fast, &folder.join("fast"), "none")?;
+    let mut functions = trace::functions(&program)?;
+    let mut met = Vec::new();
+    for object in &work {
+        met.extend(trace::met(&program, object, &mut functions)?);
+    }
+    met.push(String::new());
+    write(&order, met.join("\n").as_bytes())?;
+
+    let program = build(target, &[fast, in_order(&order)].concat(), &folder.join("ordered"), "none")?;
+    process::run(Command::new(tools.bin.join("llvm-strip")).arg(&program))?;
+    Ok(Ok(program))
+}
+
+/// Tells the compiler what was counted. What never ran is to stand apart, even within a function.
+fn fitted_to(counts: &Path) -> Vec<String> {
+    let split = "-Cllvm-args=-enable-split-machine-functions".to_owned();
+    vec![format!("-Cprofile-use={}", counts.display()), split]
+}
+
+/// Tells the linker what stands first, and that what the compiler thinks of the order is not wanted.
+fn in_order(order: &Path) -> Vec<String> {
+    let file = format!("-Clink-arg=-Wl,--symbol-ordering-file={}", order.display());
+    vec![file, "-Clink-arg=-Wl,--no-call-graph-profile-sort,--no-warn-symbol-ordering".to_owned()]
+}
+
+/// All objects to work on.
+fn work(tools: &Tools, folder: &Path) -> Result<Vec<PathBuf>, XtaskError> {
+    let (object, bytes) = LARGE;
+    let (debug, large) = (folder.join("debug"), folder.join("large.o"));
+    write(&debug, &vec![0; bytes])?;
+    let mut objcopy = Command::new(tools.bin.join("llvm-objcopy"));
+    let section = format!("--add-section=.debug_info={}", debug.display());
+    process::run(objcopy.arg(section).arg(crate::root().join(object)).arg(&large))?;
+    let mut work = vec![large];
+    for folder in WORK.iter().map(|folder| crate::root().join(folder)) {
+        let entries = fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let entries = entries.map_err(|source| XtaskError::Read { path: folder, source })?;
+        work.extend(entries.into_iter().map(|entry| entry.path()));
+    }
+    work.retain(|path| path.extension().is_some_and(|extension| extension == "o"));
+    work.sort();
+    Ok(work)
 }
 
 /// The folder, without what an earlier run has counted.
-fn fresh(folder: &Path) -> Result<(), XtaskError> {
-    let raw = folder.join("raw");
-    let cleared = if raw.exists() { fs::remove_dir_all(&raw) } else { Ok(()) };
+fn fresh(folder: &Path, raw: &Path) -> Result<(), XtaskError> {
+    let cleared = if raw.exists() { fs::remove_dir_all(raw) } else { Ok(()) };
     let made = cleared.and_then(|()| fs::create_dir_all(folder));
     made.map_err(|source| XtaskError::Write { path: folder.to_owned(), source })
 }
 
+fn write(path: &Path, bytes: &[u8]) -> Result<(), XtaskError> {
+    fs::write(path, bytes).map_err(|source| XtaskError::Write { path: path.to_owned(), source })
+}
+
 /// Parts of the toolchain that do not come with every installation.
 struct Tools {
-    profdata: PathBuf,
-    linker: PathBuf,
+    bin: PathBuf,
 }
 
 impl Tools {
+    /// What is missing is asked of rustup; without it or a network it stays missing.
     fn find() -> Result<Option<Self>, XtaskError> {
-        let sysroot =
-            process::output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(crate::root()))?;
-        let version = process::output(Command::new("rustc").arg("-vV").current_dir(crate::root()))?;
+        let rustc = |argument: &[&str]| {
+            process::output(Command::new("rustc").args(argument).current_dir(crate::root()))
+        };
+        let (sysroot, version) = (rustc(&["--print", "sysroot"])?, rustc(&["-vV"])?);
         let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
         let bin = Path::new(sysroot.trim()).join("lib/rustlib").join(host).join("bin");
-        let tools = Self { profdata: bin.join("llvm-profdata"), linker: bin.join("gcc-ld") };
-        if !tools.profdata.exists() {
+        let is_there = || {
+            ["llvm-profdata", "llvm-objcopy", "llvm-strip", "gcc-ld"]
+                .iter()
+                .all(|tool| bin.join(tool).exists())
+        };
+        if !is_there() {
             let mut rustup = Command::new("rustup");
             let add = rustup.args(["component", "add", "llvm-tools"]).current_dir(crate::root());
-            // Without rustup or network it is not there afterwards either.
-            let _ = process::run(add.stdout(std::io::stderr()));
+            let _ = process::succeeds(add);
         }
-        Ok((tools.profdata.exists() && tools.linker.exists()).then_some(tools))
+        Ok(is_there().then_some(Self { bin }))
+    }
+
+    /// Makes rustc use its own linker: the only one here that can be told the order of functions.
+    fn linker(&self) -> [String; 2] {
+        let folder = format!("-Clink-arg=-B{}", self.bin.join("gcc-ld").display());
+        ["-Clink-arg=-fuse-ld=lld".to_owned(), folder]
     }
 }
