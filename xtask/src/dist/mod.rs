@@ -8,6 +8,7 @@ mod profile;
 mod trace;
 
 use std::env::consts::ARCH;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,19 @@ pub fn run() -> Result<(), XtaskError> {
             build(&target, &[], &crate::root().join("target"), "symbols")?
         }
     };
-    writeln!(io::stdout(), "{}", executable.display()).map_err(|source| XtaskError::Print { source })
+    let installed = crate::root().join("target").join("dist").join(PROGRAM);
+    copy(&executable, &installed).map_err(|source| XtaskError::Write { path: installed.clone(), source })?;
+    writeln!(io::stdout(), "{}", installed.display()).map_err(|source| XtaskError::Print { source })
+}
+
+/// Copies a program to where nobody runs one.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to.parent().unwrap_or(to))?;
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::copy(from, to).map(|_bytes| ())
 }
 
 /// Builds the program in this folder, without its `"symbols"` or with all (`"none"`), and returns its path.

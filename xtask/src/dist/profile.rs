@@ -4,14 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Target, build, trace};
+use const_fnv1a_hash::fnv1a_hash_str_64;
+
+use super::{PROGRAM, Target, build, trace};
 use crate::{XtaskError, process};
 
 /// Folders of objects of every sort, whose maps and programs are loaded and reported on: the program's main work.
 const WORK: &[&str] = &["bpf-progs", "tests/fixtures"];
-
-/// One of them, which is looked at a second time with so many **bytes** of debug information: as compilers write it.
-const LARGE: (&str, usize) = ("tests/fixtures/core_kernel.o", 1 << 20);
 
 /// Builds the program with counters, sees it at work, builds it for what was counted, and sees it at work again: then it is
 /// known what runs, and the last build has that in one place. Returns the path of that program; or says why that cannot be
@@ -30,9 +29,9 @@ pub(super) fn build_for_work(target: &Target) -> Result<Result<PathBuf, &'static
         return Ok(Err("rustup has no llvm-tools and no rust-lld for this toolchain"));
     };
     let folder = crate::root().join("target/profile");
-    let (raw, counts, order) = (folder.join("raw"), folder.join("counts.profdata"), folder.join("order.txt"));
+    let (raw, counts) = (folder.join("raw"), folder.join("counts.profdata"));
     fresh(&folder, &raw)?;
-    let work = work(&tools, &folder)?;
+    let work = work()?;
 
     let counting = format!("-Cprofile-generate={}", raw.display());
     let program = build(target, &[counting], &folder.join("counting"), "none")?;
@@ -49,35 +48,32 @@ pub(super) fn build_for_work(target: &Target) -> Result<Result<PathBuf, &'static
     for object in &work {
         met.extend(trace::met(&program, object, &mut functions)?);
     }
-    met.push(String::new());
-    write(&order, met.join("\n").as_bytes())?;
-
-    let program = build(target, &[fast, in_order(&order)].concat(), &folder.join("ordered"), "none")?;
-    process::run(Command::new(tools.bin.join("llvm-strip")).arg(&program))?;
-    Ok(Ok(program))
+    let program = build(target, &[fast, in_order(&folder, &met)?].concat(), &folder.join("ordered"), "none")?;
+    let stripped = folder.join(PROGRAM);
+    process::run(Command::new(tools.bin.join("llvm-strip")).arg("-o").args([&stripped, &program]))?;
+    Ok(Ok(stripped))
 }
 
-/// Tells the compiler what was counted. What never ran is to stand apart, even within a function.
+/// Tells the compiler what was counted. What never ran (and not what ran seldom) is to stand apart, even within a function.
 fn fitted_to(counts: &Path) -> Vec<String> {
-    let split = "-Cllvm-args=-enable-split-machine-functions".to_owned();
-    vec![format!("-Cprofile-use={}", counts.display()), split]
+    let split = ["-enable-split-machine-functions", "-mfs-psi-cutoff=0"];
+    let split = split.iter().map(|argument| format!("-Cllvm-args={argument}"));
+    split.chain([format!("-Cprofile-use={}", counts.display())]).collect()
 }
 
 /// Tells the linker what stands first, and that what the compiler thinks of the order is not wanted.
-fn in_order(order: &Path) -> Vec<String> {
+fn in_order(folder: &Path, functions: &[String]) -> Result<Vec<String>, XtaskError> {
+    let text = [&functions.join("\n"), "\n"].concat();
+    // Cargo does not know that the linker reads it: another order must be another file.
+    let order = folder.join(format!("order-{:016x}.txt", fnv1a_hash_str_64(&text)));
+    fs::write(&order, text).map_err(|source| XtaskError::Write { path: order.clone(), source })?;
     let file = format!("-Clink-arg=-Wl,--symbol-ordering-file={}", order.display());
-    vec![file, "-Clink-arg=-Wl,--no-call-graph-profile-sort,--no-warn-symbol-ordering".to_owned()]
+    Ok(vec![file, "-Clink-arg=-Wl,--no-call-graph-profile-sort,--no-warn-symbol-ordering".to_owned()])
 }
 
 /// All objects to work on.
-fn work(tools: &Tools, folder: &Path) -> Result<Vec<PathBuf>, XtaskError> {
-    let (object, bytes) = LARGE;
-    let (debug, large) = (folder.join("debug"), folder.join("large.o"));
-    write(&debug, &vec![0; bytes])?;
-    let mut objcopy = Command::new(tools.bin.join("llvm-objcopy"));
-    let section = format!("--add-section=.debug_info={}", debug.display());
-    process::run(objcopy.arg(section).arg(crate::root().join(object)).arg(&large))?;
-    let mut work = vec![large];
+fn work() -> Result<Vec<PathBuf>, XtaskError> {
+    let mut work = Vec::new();
     for folder in WORK.iter().map(|folder| crate::root().join(folder)) {
         let entries = fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let entries = entries.map_err(|source| XtaskError::Read { path: folder, source })?;
@@ -95,10 +91,6 @@ fn fresh(folder: &Path, raw: &Path) -> Result<(), XtaskError> {
     made.map_err(|source| XtaskError::Write { path: folder.to_owned(), source })
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), XtaskError> {
-    fs::write(path, bytes).map_err(|source| XtaskError::Write { path: path.to_owned(), source })
-}
-
 /// Parts of the toolchain that do not come with every installation.
 struct Tools {
     bin: PathBuf,
@@ -113,11 +105,8 @@ impl Tools {
         let (sysroot, version) = (rustc(&["--print", "sysroot"])?, rustc(&["-vV"])?);
         let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
         let bin = Path::new(sysroot.trim()).join("lib/rustlib").join(host).join("bin");
-        let is_there = || {
-            ["llvm-profdata", "llvm-objcopy", "llvm-strip", "gcc-ld"]
-                .iter()
-                .all(|tool| bin.join(tool).exists())
-        };
+        let is_there =
+            || ["llvm-profdata", "llvm-strip", "gcc-ld"].iter().all(|tool| bin.join(tool).exists());
         if !is_there() {
             let mut rustup = Command::new("rustup");
             let add = rustup.args(["component", "add", "llvm-tools"]).current_dir(crate::root());
