@@ -17,7 +17,9 @@ use rxdp_loader::error::Error;
 use rxdp_loader::features::Machine;
 use rxdp_loader::load::{Input, LoadError, LoadedObject};
 use rxdp_loader::spec::TargetError;
-use rxdp_loader::sys::{DryRun, Errno, Kernel, LinkCreate, Linux, ProgFunctions, Recorder, Replay};
+use rxdp_loader::sys::{
+    DryRun, Errno, Kernel, LinkCreate, LinkTarget, Linux, ProgFunctions, Recorder, Replay,
+};
 use rxdp_loader::trace::Transcript;
 use rxdp_loader::uapi::XdpAction;
 use rxdp_loader::{Loader, Object};
@@ -217,7 +219,7 @@ fn attach(target: &LoadedObject, program: &str) -> Option<(LoadedObject, OwnedFd
         Err(error) => panic!("{program}: {error}"),
     };
     let of = loaded.program(program).unwrap();
-    let request = LinkCreate { what: of.named(), attach: of.attach };
+    let request = LinkCreate { what: of.named(), attach: of.attach, to: LinkTarget::Own };
     let link = Linux.link_create(&request).unwrap();
     Some((loaded, link))
 }

@@ -55,6 +55,8 @@ impl Errno {
     pub const EEXIST: Self = Self(libc::EEXIST);
     /// `ENOENT`: it is not there.
     pub const ENOENT: Self = Self(libc::ENOENT);
+    /// `ENODEV`: there is no such device.
+    pub const ENODEV: Self = Self(libc::ENODEV);
     /// `ENOSPC`: the log did not fit its buffer.
     pub const ENOSPC: Self = Self(libc::ENOSPC);
     /// `EAGAIN`: try again, a signal came in between.

@@ -28,7 +28,7 @@ use crate::btf::TypeId;
 use crate::insn::{Insn, InsnIdx};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlags};
 
-pub use attach::{LinkCreate, ProgFunctions};
+pub use attach::{Elements, LinkCreate, LinkTarget, Netfilter, ProgFunctions, RawTracepoint};
 pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
@@ -142,6 +142,18 @@ pub trait Kernel: Sync {
     /// # Errors
     /// The errno.
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno>;
+
+    /// `BPF_RAW_TRACEPOINT_OPEN`. What comes back holds the program attached, as a link does. Since: Linux 4.17.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` if there is no such tracepoint.
+    fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno>;
+
+    /// `BPF_ITER_CREATE`: something to read what an iterator writes, from its beginning. Since: Linux 5.8.
+    ///
+    /// # Errors
+    /// The errno; `EINVAL` if it is no link of an iterator.
+    fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno>;
 
     /// `BPF_MAP_GET_FD_BY_ID`. Since: Linux 4.13.
     ///
