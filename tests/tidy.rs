@@ -51,6 +51,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "btf",
             "bytes",
             "core_relo",
+            "elf",
             "externs",
             "features",
             "insn",

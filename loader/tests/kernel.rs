@@ -325,6 +325,7 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// Programs and maps, by their objects, that older kernels refuse, and since when they are taken.
 const NEWER: &[(&str, &str, (u8, u8))] = &[
+    ("attached.o", "filter", (6, 4)),
     ("ksyms.o", "find", (6, 2)),
     ("struct_ops-link.o", "rxdp_test", (6, 4)),
     ("throws.o", "throws", (6, 7)),
