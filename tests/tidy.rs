@@ -83,6 +83,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "loader/src/sys/linux.rs",
     "loader/src/sys/mmap.rs",
     "loader/src/sys/mount.rs",
+    "loader/src/sys/perf.rs",
     "netlink/tests/common",
 ];
 

@@ -58,6 +58,31 @@ fn table<'a>(fd: BorrowedFd<'a>) -> Vec<(&'static str, To<'a>, &'static str)> {
             places(Places::Offsets(&[16]), Some(7)),
             "LINK_CREATE returns attach=48 return=/bin/a\\sb:0x10 process=1 = ok",
         ),
+        (
+            "tracepoint",
+            To::Section,
+            "EVENT_OPEN tracepoint=syscalls/sys_enter_getppid = ok\nLINK_CREATE tracepoint attach=41 to=fd:event = ok",
+        ),
+        (
+            "tracepoint",
+            To::Tracepoint("sched/sched_switch"),
+            "EVENT_OPEN tracepoint=sched/sched_switch = ok\nLINK_CREATE tracepoint attach=41 to=fd:event = ok",
+        ),
+        (
+            "function",
+            To::Section,
+            "EVENT_OPEN entry=__x64_sys_getppid+0x0 = ok\nLINK_CREATE function attach=41 to=fd:event = ok",
+        ),
+        (
+            "function",
+            To::Functions(&["tcp_connect+0x10"]),
+            "EVENT_OPEN entry=tcp_connect+0x10 = ok\nLINK_CREATE function attach=41 to=fd:event = ok",
+        ),
+        (
+            "probe",
+            places(Places::Offsets(&[16]), Some(7)),
+            "EVENT_OPEN entry=/bin/a\\sb:0x10 process=1 = ok\nLINK_CREATE probe attach=41 to=fd:event = ok",
+        ),
         ("tracepoint", To::Event(fd), "LINK_CREATE tracepoint attach=41 to=fd:event = ok"),
         ("event", To::Event(fd), "LINK_CREATE event attach=41 to=fd:event = ok"),
         ("sysctl", To::Cgroup(fd), "LINK_CREATE sysctl attach=18 to=fd:cgroup = ok"),
@@ -184,6 +209,22 @@ fn what_a_program_is_not_attached_to_is_said_before_the_kernel_is_asked() {
             "a tracepoint, and its section does not say which: SEC(\"raw_tp/NAME\")",
         ),
         ("returns", To::Section, "functions of an executable, and its section does not say which: SEC(\"upr"),
+        ("probe", To::Section, "SEC(\"uprobe/PATH:FUNCTION\")"),
+        (
+            "probe",
+            To::Functions(&["a", "b"]),
+            "it takes one place, and there are 2: kprobe.multi and uprobe.multi take",
+        ),
+        (
+            "tracepoint",
+            To::Tracepoint("sched_switch"),
+            "\"sched_switch\" has no category: it is called CATEGORY/NAME",
+        ),
+        (
+            "event",
+            To::Section,
+            "it is attached to a perf event, and its section does not say which: To::Event",
+        ),
         ("sysctl", To::Interface(1), "attached to a cgroup, and that is not what was given: To::Cgroup"),
         (
             "typed",

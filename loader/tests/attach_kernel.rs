@@ -372,6 +372,39 @@ fn places_in_an_executable() {
 }
 
 #[test]
+fn events() {
+    if kernel_or_skip("events").is_none() {
+        return;
+    }
+    let object = only("tracepoint");
+    is_called_while(object.attach(&Linux, "tracepoint").unwrap(), &object, 2, a_system_call);
+    let to = To::Tracepoint("rxdp/no_such_tracepoint");
+    let error = object.attach_to(&Linux, "tracepoint", to).unwrap_err().to_string();
+    assert!(error.ends_with("perf_event_open(2) failed: ENOENT; the kernel has no such place"), "{error}");
+
+    let object = only("probe");
+    let (path, offsets) = (Path::new("/proc/self/exe"), [offset_of_probed()]);
+    for process in [None, Some(process::id())] {
+        let to = To::Executable { path, places: Places::Offsets(&offsets), process };
+        let link = object.attach_to(&Linux, "probe", to).unwrap();
+        is_called_while(link, &object, 3, || assert_eq!(probed(1), 2));
+    }
+
+    let object = only("function");
+    match object.attach(&Linux, "function") {
+        Ok(link) => is_called_while(link, &object, 6, a_system_call),
+        Err(error) if error.to_string().contains("failed: EOPNOTSUPP") => {
+            let notice = b"SKIPPED events of functions: this kernel was built without CONFIG_KPROBES\n";
+            return std::io::stderr().write_all(notice).unwrap();
+        }
+        Err(error) => panic!("{error}"),
+    }
+    let to = To::Functions(&["rxdp_no_such_function"]);
+    let error = object.attach_to(&Linux, "function", to).unwrap_err().to_string();
+    assert!(error.ends_with("perf_event_open(2) failed: ENOENT; the kernel has no such place"), "{error}");
+}
+
+#[test]
 fn functions_of_the_kernel() {
     if kernel_or_skip("functions_of_the_kernel").is_none() {
         return;

@@ -29,6 +29,9 @@ fn each_call_that_fails_leaves_nothing_open() {
         ("sysctl", To::Cgroup(null.as_fd())),
         ("ingress", To::Interface(1)),
         ("event", To::Event(null.as_fd())),
+        // An event that is opened for the link, two calls.
+        ("tracepoint", To::Section),
+        ("function", To::Section),
     ];
     let before = open_descriptors().unwrap();
     for (program, to) in table {

@@ -57,6 +57,8 @@ impl Errno {
     pub const ENOENT: Self = Self(libc::ENOENT);
     /// `ENODEV`: there is no such device.
     pub const ENODEV: Self = Self(libc::ENODEV);
+    /// `EOPNOTSUPP`: the kernel was built without it.
+    pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
     /// `ENOSPC`: the log did not fit its buffer.
     pub const ENOSPC: Self = Self(libc::ENOSPC);
     /// `EAGAIN`: try again, a signal came in between.

@@ -12,9 +12,9 @@ use std::path::Path;
 
 use super::attr::{self, Attr, InfoStruct};
 use super::{
-    Bpffs, BtfLoad, Errno, Kernel, LinkCreate, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue,
-    Mapping, Named, PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun,
-    TestRunReply, attach, host, limits, mount,
+    Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, LogRequest, MapCreate, MapInfo, MapUpdate,
+    MapValue, Mapping, Named, PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply,
+    TestRun, TestRunReply, attach, host, limits, mount, perf,
 };
 use crate::bytes::{unsigned, until_nul};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
@@ -256,6 +256,10 @@ impl Kernel for Linux {
 
     fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
         attach::raw_tracepoint(request)
+    }
+
+    fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno> {
+        perf::open(event)
     }
 
     fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno> {

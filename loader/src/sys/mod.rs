@@ -16,6 +16,7 @@ mod limits;
 mod linux;
 mod mmap;
 mod mount;
+mod perf;
 mod pins;
 mod script;
 mod text;
@@ -33,6 +34,7 @@ pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
 pub use mmap::{FileMapping, Mapping, Zeroed};
+pub use perf::Event;
 pub use script::{Difference, Recorder, Replay};
 
 /// A kernel that can be asked.
@@ -148,6 +150,13 @@ pub trait Kernel: Sync {
     /// # Errors
     /// The errno; `ENOENT` if there is no such tracepoint.
     fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno>;
+
+    /// perf_event_open(2) of what programs are attached to: `ENOENT` if there is none, `EOPNOTSUPP` if the kernel was built
+    /// without such events. Links to events since: Linux 5.15.
+    ///
+    /// # Errors
+    /// The errno.
+    fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno>;
 
     /// `BPF_ITER_CREATE`: something to read what an iterator writes, from its beginning. Since: Linux 5.8.
     ///

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    Bpffs, BtfLoad, Elements, Hook, LinkCreate, LinkTarget, LogRequest, MapCreate, MapUpdate, MapValue,
-    Named, Netfilter, PinKind, ProgLoad, RawTracepoint, TestRun,
+    Bpffs, BtfLoad, Elements, Event, Hook, LinkCreate, LinkTarget, LogRequest, MapCreate, MapUpdate,
+    MapValue, Named, Netfilter, PinKind, ProgLoad, RawTracepoint, TestRun,
 };
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
@@ -142,6 +142,24 @@ impl Text for LinkTarget<'_> {
             Self::Elements(Elements::Map(_)) => " of=map".to_string(),
             Self::Elements(Elements::Process(_)) => " of=process".to_string(),
             Self::Elements(Elements::Cgroups(_, order)) => format!(" of=cgroups:{order}"),
+        }
+    }
+}
+
+impl Text for Event<'_> {
+    fn text(&self) -> String {
+        let at = |returns| if returns { "return" } else { "entry" };
+        match *self {
+            Self::Tracepoint { category, name } => {
+                format!("EVENT_OPEN tracepoint={}/{}", word(category), word(name))
+            }
+            Self::Function { name, offset, returns } => {
+                format!("EVENT_OPEN {}={}+{offset:#x}", at(returns), word(name))
+            }
+            Self::Place { path, offset, process, returns } => {
+                let process = process.map_or(String::new(), |_| " process=1".to_string());
+                format!("EVENT_OPEN {}={}:{offset:#x}{process}", at(returns), path_word(path))
+            }
         }
     }
 }

@@ -224,6 +224,16 @@ pub fn functions() -> Result<BTreeSet<String>, TraceError> {
     Ok(names.filter(|name| !name.starts_with("__ftrace_invalid_address__")).map(str::to_string).collect())
 }
 
+/// The number of a tracepoint's event. Source: `events/CATEGORY/NAME/id`.
+pub(super) fn event_id(category: &str, name: &str) -> Result<u64, Errno> {
+    let (root, _mount) = tracefs().map_err(|error| match error {
+        TraceError::NoTracefs { errno } | TraceError::Instance { errno, .. } => errno,
+    })?;
+    let id = fs::read_to_string(root.join("events").join(category).join(name).join("id"));
+    let id = id.map_err(|error| Errno::from_io(&error))?;
+    id.trim().parse().map_err(|_no_number| Errno::EINVAL)
+}
+
 /// Removes instances of processes that were killed.
 fn remove_abandoned(instances: &Path) {
     let Ok(entries) = fs::read_dir(instances) else {

@@ -16,7 +16,7 @@ use rxdp_loader::bytes::Endian;
 use rxdp_loader::features::{Features, KernelVersion, Machine};
 use rxdp_loader::insn::Insn;
 use rxdp_loader::sys::{
-    Bpffs, BtfLoad, DryRun, Errno, Kernel, LinkCreate, LinkTarget, Log, MapCreate, MapInfo, MapTypes,
+    Bpffs, BtfLoad, DryRun, Errno, Event, Kernel, LinkCreate, LinkTarget, Log, MapCreate, MapInfo, MapTypes,
     MapUpdate, Mapping, Named, Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun,
     TestRunReply,
 };
@@ -449,6 +449,10 @@ impl Kernel for OldKernel {
 
     fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
         self.since((4, 17)).and_then(|()| self.yes.raw_tracepoint_open(request))
+    }
+
+    fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno> {
+        self.since((4, 17)).and_then(|()| self.yes.event_open(event))
     }
 
     fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno> {

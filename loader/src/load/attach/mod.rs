@@ -5,6 +5,7 @@
 //!
 //! Source: libbpf `bpf_program__attach` and its kin, kernel `link_create`.
 
+mod event;
 mod find;
 mod table;
 
@@ -23,12 +24,12 @@ pub enum To<'a> {
     /// What its section says, or whoever loaded it: a function of the kernel or of another program, a tracepoint, an LSM
     /// hook, all that an iterator walks.
     Section,
-    /// A tracepoint, for `raw_tp`.
+    /// A tracepoint: its name for `raw_tp`, `CATEGORY/NAME` for `tracepoint`.
     Tracepoint(&'a str),
     /// Functions of the kernel, for `kprobe.multi` and `kprobe.session`. In a name, `*` stands for any characters and `?`
-    /// for any one.
+    /// for any one. One function for `kprobe`, whose name may go on with `+BYTES`.
     Functions(&'a [&'a str]),
-    /// Places in an executable or a library, for `uprobe.multi` and `uprobe.session`.
+    /// Places in an executable or a library, for `uprobe.multi` and `uprobe.session`; one place for `uprobe`.
     Executable {
         /// The file.
         path: &'a Path,
@@ -50,7 +51,7 @@ pub enum To<'a> {
     Interface(u32),
     /// A hook of netfilter in the calling thread's network namespace.
     Netfilter(Netfilter),
-    /// An open perf event: a kprobe, uprobe or tracepoint, or one that is sampled. The caller enables it.
+    /// An open perf event, such as one that is sampled. The caller enables it.
     Event(BorrowedFd<'a>),
 }
 
@@ -129,7 +130,10 @@ impl<K: Kernel> Attaching<'_, K> {
             (Takes::Cgroup, To::Cgroup(fd)) => self.file("cgroup", fd),
             (Takes::Namespace, To::Namespace(fd)) => self.file("namespace", fd),
             (Takes::Sockets, To::Sockets(fd)) => self.file("sockets", fd),
-            (Takes::Event, To::Event(fd)) => self.file("event", fd),
+            (Takes::TraceEvent, To::Tracepoint(name)) => self.trace_event(name),
+            (Takes::Probe, To::Functions(names)) => self.one_function(names),
+            (Takes::Probe, To::Executable { path, places, process }) => self.one_place(path, places, process),
+            (Takes::TraceEvent | Takes::Probe | Takes::Event, To::Event(fd)) => self.file("event", fd),
             (takes, _) => {
                 let (what, how) = takes.words();
                 Err(self.no_place(format!("it is attached to {what}, and that is not what was given: {how}")))
@@ -147,11 +151,9 @@ impl<K: Kernel> Attaching<'_, K> {
             (Takes::Executable, _, Some((path, function))) => {
                 self.executable(Path::new(path), Places::Functions(&[function]), None)
             }
-            (takes, ..) => {
-                let (what, how) = takes.words();
-                Err(self
-                    .no_place(format!("it is attached to {what}, and its section does not say which: {how}")))
-            }
+            (Takes::TraceEvent, Some(name), _) => self.trace_event(name),
+            (Takes::Probe, Some(target), _) => self.probe(target),
+            _ => Err(self.silent()),
         }
     }
 
@@ -197,6 +199,12 @@ impl<K: Kernel> Attaching<'_, K> {
     /// Whether its section is for places where functions return.
     fn returns(&self) -> bool {
         self.program.kind.flags.contains(SectionFlags::RETURNS)
+    }
+
+    /// The section does not say to what, or not all of it.
+    fn silent(&self) -> LoadError {
+        let (what, how) = self.row.takes.words();
+        self.no_place(format!("it is attached to {what}, and its section does not say which: {how}"))
     }
 
     fn no_place(&self, why: String) -> LoadError {

@@ -27,7 +27,11 @@ pub(super) enum Takes {
     Interface,
     /// A hook of netfilter.
     Netfilter,
-    /// A perf event.
+    /// A tracepoint's name, with its category; or an event.
+    TraceEvent,
+    /// A function of the kernel or of an executable; or an event.
+    Probe,
+    /// An event.
     Event,
     /// There is no link for such programs; this is done instead.
     NoLink(&'static str),
@@ -89,8 +93,8 @@ const ROWS: &[Row] = &[
     row(ProgType::KPROBE, Some(AttachType::TRACE_KPROBE_SESSION), Takes::Functions, "6.10"),
     row(ProgType::KPROBE, Some(AttachType::TRACE_UPROBE_MULTI), Takes::Executable, "6.6"),
     row(ProgType::KPROBE, Some(AttachType::TRACE_UPROBE_SESSION), Takes::Executable, "6.13"),
-    row_by(ProgType::KPROBE, ANY, Takes::Event, "5.15", AttachType::PERF_EVENT),
-    row_by(ProgType::TRACEPOINT, ANY, Takes::Event, "5.15", AttachType::PERF_EVENT),
+    row_by(ProgType::KPROBE, ANY, Takes::Probe, "5.15", AttachType::PERF_EVENT),
+    row_by(ProgType::TRACEPOINT, ANY, Takes::TraceEvent, "5.15", AttachType::PERF_EVENT),
     row_by(ProgType::PERF_EVENT, ANY, Takes::Event, "5.15", AttachType::PERF_EVENT),
     row(ProgType::CGROUP_SKB, ANY, Takes::Cgroup, "5.7"),
     row(ProgType::CGROUP_SOCK, ANY, Takes::Cgroup, "5.7"),
@@ -149,6 +153,12 @@ const WORDS: &[(Takes, &str, &str)] = &[
     (Takes::Sockets, "a map of sockets", "To::Sockets"),
     (Takes::Interface, "a network interface", "To::Interface"),
     (Takes::Netfilter, "a hook of netfilter", "To::Netfilter"),
+    (Takes::TraceEvent, "a tracepoint", "SEC(\"tp/CATEGORY/NAME\"), To::Tracepoint or To::Event"),
+    (
+        Takes::Probe,
+        "a function of the kernel or of an executable",
+        "SEC(\"kprobe/NAME\"), SEC(\"uprobe/PATH:FUNCTION\"), To::Functions, To::Executable or To::Event",
+    ),
     (Takes::Event, "a perf event", "To::Event"),
 ];
 
