@@ -225,6 +225,7 @@ fn what_a_program_is_not_attached_to_is_said_before_the_kernel_is_asked() {
             To::Section,
             "it is attached to a perf event, and its section does not say which: To::Event",
         ),
+        ("note", To::Section, "places that an executable's notes name (USDT) are not looked for"),
         ("sysctl", To::Interface(1), "attached to a cgroup, and that is not what was given: To::Cgroup"),
         (
             "typed",

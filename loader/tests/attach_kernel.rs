@@ -17,6 +17,8 @@ use std::time::Instant;
 
 use common::path_of;
 use common::wire::{PATIENCE, Wire, frame};
+use nix::unistd::{getpgid, getpid};
+use rxdp_loader::error::Error;
 use rxdp_loader::load::{Link, LoadError, LoadedObject, Places, To};
 use rxdp_loader::sys::{Elements, Errno, Kernel, Linux, MapCreate, Netfilter};
 use rxdp_loader::uapi::{MapFlags, MapType, NetfilterFamily, NetfilterHook};
@@ -25,14 +27,18 @@ use rxdp_sandbox::End;
 use rxdp_sandbox::testing::{kernel_or_skip, needs};
 
 /// `attached.o` with this program alone, counting for this process.
-fn only(program: &str) -> LoadedObject {
+fn alone(program: &str) -> Object {
     let mut object = Object::open(path_of("attached.o")).unwrap();
     let names: Vec<String> = object.programs().iter().map(|program| program.name.clone()).collect();
     for name in names {
         object.set_autoload(&name, name == program).unwrap();
     }
     object.set_global("process", &process::id().to_ne_bytes()).unwrap();
-    Loader::new().load(object).unwrap_or_else(|error| panic!("{error}"))
+    object
+}
+
+fn only(program: &str) -> LoadedObject {
+    Loader::new().load(alone(program)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// How often the program that counts here was called.
@@ -402,6 +408,32 @@ fn events() {
     let to = To::Functions(&["rxdp_no_such_function"]);
     let error = object.attach_to(&Linux, "function", to).unwrap_err().to_string();
     assert!(error.ends_with("perf_event_open(2) failed: ENOENT; the kernel has no such place"), "{error}");
+}
+
+/// What stands before a function and may refuse, by trampolines.
+#[test]
+fn hooks() {
+    if kernel_or_skip("hooks").is_none() {
+        return;
+    }
+    for (program, place) in [("hook", 14), ("change", 15)] {
+        let object = match Loader::new().load(alone(program)) {
+            Ok(object) => object,
+            Err(Error::Load(LoadError::ProgLoad { errno: Errno::EPERM, log, .. })) if log.text.is_empty() => {
+                let notice = format!("SKIPPED {program}: this kernel forbids all that needs trampolines\n");
+                std::io::stderr().write_all(notice.as_bytes()).unwrap();
+                continue;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let group = || getpgid(Some(getpid()));
+        assert!(group().is_ok());
+        let link = object.attach(&Linux, program).unwrap();
+        assert_eq!(group(), Err(nix::errno::Errno::EPERM), "{program}");
+        assert_eq!(seen(&object, place), 1);
+        link.detach();
+        assert!(group().is_ok());
+    }
 }
 
 #[test]

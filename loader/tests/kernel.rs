@@ -334,6 +334,8 @@ const NEWER: &[(&str, &str, (u8, u8))] = &[
 /// Programs that kernels take or not, as they were built, and what those say that do not: where variables are stands in
 /// `/proc/kallsyms` with CONFIG_KALLSYMS_ALL, functions are traced where the architecture and its owner allow it.
 const DEPENDS: &[(&str, &str, Errno)] = &[
+    ("attached.o", "change", Errno::EPERM),
+    ("attached.o", "hook", Errno::EPERM),
     ("core_kernel.o", "by_variable", Errno::ENOENT),
     ("hooks.o", "entry", Errno::EPERM),
     ("hooks.o", "leaving", Errno::EPERM),

@@ -10,6 +10,7 @@ pub struct Errno(pub i32);
 const NAMES: &[(i32, &str)] = &[
     (libc::EPERM, "EPERM"),
     (libc::ENOENT, "ENOENT"),
+    (libc::ESRCH, "ESRCH"),
     (libc::EINTR, "EINTR"),
     (libc::EIO, "EIO"),
     (libc::E2BIG, "E2BIG"),

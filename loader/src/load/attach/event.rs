@@ -65,10 +65,7 @@ impl<K: Kernel> Attaching<'_, K> {
             (Some((_, Names::Place)), Some((path, function))) => {
                 self.place_of(Path::new(path), function, None)
             }
-            (Some((_, Names::Place)), None) => Err(self.silent()),
-            (None, _) => {
-                Err(self.no_place("places that an executable's notes name (USDT) are not looked for".into()))
-            }
+            (Some((_, Names::Place)) | None, _) => Err(self.silent()),
         }
     }
 

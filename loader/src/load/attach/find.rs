@@ -14,19 +14,20 @@ use crate::sys::tracefs;
 /// # Errors
 /// Why there are none.
 pub(super) fn kernel_functions(patterns: &[&str]) -> Result<Vec<String>, String> {
-    if !patterns.iter().any(|pattern| is_pattern(pattern)) {
-        return Ok(patterns.iter().map(ToString::to_string).collect());
+    let (open, plain): (Vec<&str>, Vec<&str>) = patterns.iter().partition(|pattern| is_pattern(pattern));
+    let mut found: BTreeSet<String> = plain.into_iter().map(str::to_string).collect();
+    if open.is_empty() {
+        return Ok(found.into_iter().collect());
     }
     let all = tracefs::functions().map_err(|error| error.to_string())?;
-    let fits = |name: &&String| patterns.iter().any(|pattern| fits(pattern, name));
-    let found: Vec<String> = all.iter().filter(fits).cloned().collect();
-    if found.is_empty() {
-        return Err(format!(
-            "no function of the kernel that can be probed is called {}",
-            patterns.join(" or ")
-        ));
+    for pattern in open {
+        let mut fitting = all.iter().filter(|name| fits(pattern, name)).peekable();
+        if fitting.peek().is_none() {
+            return Err(format!("no function of the kernel that can be probed is called {pattern}"));
+        }
+        found.extend(fitting.cloned());
     }
-    Ok(found)
+    Ok(found.into_iter().collect())
 }
 
 /// Where functions that fit begin, in **bytes** from the file's beginning.

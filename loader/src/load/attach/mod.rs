@@ -143,7 +143,13 @@ impl<K: Kernel> Attaching<'_, K> {
 
     /// To what the section names.
     fn section(&self) -> Attached {
-        let target = self.program.kind.target.as_deref();
+        let kind = &self.program.kind;
+        if kind.flags.contains(SectionFlags::USDT) {
+            return Err(
+                self.no_place("places that an executable's notes name (USDT) are not looked for".into())
+            );
+        }
+        let target = kind.target.as_deref();
         let file = target.and_then(|target| target.rsplit_once(':'));
         match (self.row.takes, target, file) {
             (Takes::Tracepoint, Some(name), _) => self.raw_tracepoint(Some(name)),
