@@ -78,6 +78,7 @@ fn section_docs() -> String {
             (SectionFlags::SLEEPABLE, "may sleep"),
             (SectionFlags::XDP_FRAGS, "frags"),
             (SectionFlags::ATTACH_OPTIONAL, "attach type optional"),
+            (SectionFlags::RETURNS, "where functions return"),
         ]
         .iter()
         .filter(|(flag, _)| row.flags.contains(*flag))

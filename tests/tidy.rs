@@ -51,6 +51,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "btf",
             "bytes",
             "core_relo",
+            "elf",
             "externs",
             "features",
             "insn",
@@ -82,6 +83,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "loader/src/sys/linux.rs",
     "loader/src/sys/mmap.rs",
     "loader/src/sys/mount.rs",
+    "loader/src/sys/perf.rs",
     "netlink/tests/common",
 ];
 

@@ -39,6 +39,8 @@
 //! # Ok::<(), rxdp_loader::error::Error>(())
 //! ```
 //!
+//! [`LoadedObject::attach`](load::LoadedObject::attach) attaches programs of all kinds that the kernel has links for.
+//!
 //! Programs ported from the kernel's samples find [`load_bpf_file`](bpf_load::load_bpf_file), `map_fd[]` and `prog_fd[]`
 //! in [`bpf_load`].
 //!

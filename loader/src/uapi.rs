@@ -3,7 +3,7 @@
 //! Data only. A number that these tables do not know stays usable: it is printed as a number and the kernel
 //! decides. The room imports nothing.
 //!
-//! Source of every value: `include/uapi/linux/bpf.h`.
+//! Source of every value: `include/uapi/linux/bpf.h`, where nothing else is said.
 
 use alloc::string::String;
 use core::fmt;
@@ -208,6 +208,32 @@ kernel_numbers! {
     PASS = 2, "XDP_PASS", "4.8";
     TX = 3, "XDP_TX", "4.8";
     REDIRECT = 4, "XDP_REDIRECT", "4.14";
+}
+
+kernel_numbers! {
+    /// Which packets a netfilter program sees. Source: `NFPROTO_*`, `include/uapi/linux/netfilter.h`.
+    NetfilterFamily, "netfilter family";
+    IPV4 = 2, "ipv4", "6.4";
+    IPV6 = 10, "ipv6", "6.4";
+}
+
+kernel_numbers! {
+    /// Where on its way a netfilter program sees a packet. Source: `enum nf_inet_hooks`, `include/uapi/linux/netfilter.h`.
+    NetfilterHook, "netfilter hook";
+    PRE_ROUTING = 0, "prerouting", "6.4";
+    LOCAL_IN = 1, "input", "6.4";
+    FORWARD = 2, "forward", "6.4";
+    LOCAL_OUT = 3, "output", "6.4";
+    POST_ROUTING = 4, "postrouting", "6.4";
+}
+
+kernel_numbers! {
+    /// Which cgroups an iterator walks, and in which order. Source: `enum bpf_cgroup_iter_order`.
+    CgroupOrder, "cgroup order";
+    SELF_ONLY = 1, "self_only", "6.1";
+    DESCENDANTS_PRE = 2, "descendants_pre", "6.1";
+    DESCENDANTS_POST = 3, "descendants_post", "6.1";
+    ANCESTORS_UP = 4, "ancestors_up", "6.1";
 }
 
 mod helpers;

@@ -24,7 +24,7 @@ use rxdp_loader::spec::ProgId;
 use rxdp_loader::sys::{Errno, Kernel, Linux, MapUpdate, MapValue, host};
 use rxdp_loader::uapi::{MapType, UpdateFlags};
 use rxdp_sandbox::packets;
-use rxdp_sandbox::testing::kernel_or_skip;
+use rxdp_sandbox::testing::{kernel_or_skip, needs};
 
 /// Runs a program with a context, and says what it returned.
 fn run(object: &LoadedObject, program: &str, context: &[u8]) -> u32 {
@@ -59,7 +59,9 @@ fn a_large_object_is_fitted_in_all_its_places() {
 
 #[test]
 fn functions_of_the_kernel_are_called() {
-    if kernel_or_skip("functions_of_the_kernel_are_called").is_none() {
+    if kernel_or_skip("functions_of_the_kernel_are_called").is_none()
+        || !needs("functions_of_the_kernel_are_called", (6, 2), "bpf_task_from_pid")
+    {
         return;
     }
     let object = loaded("ksyms.o");
@@ -70,7 +72,9 @@ fn functions_of_the_kernel_are_called() {
 
 #[test]
 fn exceptions_go_to_the_function_that_the_tag_names() {
-    if kernel_or_skip("exceptions_go_to_the_function_that_the_tag_names").is_none() {
+    if kernel_or_skip("exceptions_go_to_the_function_that_the_tag_names").is_none()
+        || !needs("exceptions_go_to_the_function_that_the_tag_names", (6, 7), "bpf_throw")
+    {
         return;
     }
     let object = loaded("throws.o");

@@ -15,9 +15,9 @@ use rxdp_loader::btf::{Btf, Kind, TypeId};
 use rxdp_loader::bytes::Endian;
 use rxdp_loader::error::Error;
 use rxdp_loader::features::Machine;
-use rxdp_loader::load::{Input, LoadError, LoadedObject};
+use rxdp_loader::load::{Input, Link, LoadError, LoadedObject};
 use rxdp_loader::spec::TargetError;
-use rxdp_loader::sys::{DryRun, Errno, Kernel, LinkCreate, Linux, ProgFunctions, Recorder, Replay};
+use rxdp_loader::sys::{DryRun, Errno, Kernel, Linux, ProgFunctions, Recorder, Replay};
 use rxdp_loader::trace::Transcript;
 use rxdp_loader::uapi::XdpAction;
 use rxdp_loader::{Loader, Object};
@@ -202,7 +202,7 @@ fn verdict(object: &LoadedObject, first: u8) -> XdpAction {
 }
 
 /// `replaces.o` with this program in the kernel, attached to what it is for; `None` where this kernel forbids that.
-fn attach(target: &LoadedObject, program: &str) -> Option<(LoadedObject, OwnedFd)> {
+fn attach(target: &LoadedObject, program: &str) -> Option<(LoadedObject, Link)> {
     let object = attaching(program, copy_of(target, "guard"), None);
     let loaded = match Loader::new().load(object) {
         Ok(loaded) => loaded,
@@ -216,9 +216,7 @@ fn attach(target: &LoadedObject, program: &str) -> Option<(LoadedObject, OwnedFd
         }
         Err(error) => panic!("{program}: {error}"),
     };
-    let of = loaded.program(program).unwrap();
-    let request = LinkCreate { what: of.named(), attach: of.attach };
-    let link = Linux.link_create(&request).unwrap();
+    let link = loaded.attach(&Linux, program).unwrap();
     Some((loaded, link))
 }
 

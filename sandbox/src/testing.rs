@@ -25,6 +25,41 @@ pub fn kernel_or_skip(test: &str) -> Option<Sandbox> {
     made_or_skipped(test, required, Sandbox::new(), &mut io::stderr())
 }
 
+/// Whether the running kernel is as new as what the test called `test` looks at. Where it is older, that is said aloud
+/// on standard error, and is no failure even while `RXDP_REQUIRE_KERNEL=1`: the kernel cannot.
+///
+/// `since` is the Linux version that brought it, `what` says what it is.
+///
+/// Source: `/proc/sys/kernel/osrelease`.
+///
+/// # Panics
+/// If the kernel does not say its version.
+#[must_use]
+pub fn needs(test: &str, since: (u32, u32), what: &str) -> bool {
+    needs_on(test, &release(), since, what, &mut io::stderr())
+}
+
+#[expect(clippy::expect_used, reason = "a test helper: failing the test is its job")]
+fn release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's version")
+}
+
+#[expect(clippy::panic, reason = "a test helper: failing the test is its job")]
+fn needs_on(test: &str, release: &str, since: (u32, u32), what: &str, aloud: &mut impl Write) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        panic!("{test}: Linux {release:?} is no version");
+    };
+    if (major, minor) >= since {
+        return true;
+    }
+    let ((since_major, since_minor), release) = (since, release.trim());
+    let notice =
+        format!("SKIPPED {test}: needs Linux {since_major}.{since_minor} ({what}), this is {release}\n");
+    let _unheard = aloud.write_all(notice.as_bytes());
+    false
+}
+
 /// What this process holds open, one line a descriptor: `7 -> socket:[4711]`.
 ///
 /// Tests compare two of these with [`BTreeSet::difference`]. All threads' descriptors count, so such a test is
@@ -91,6 +126,25 @@ mod tests {
     fn any_other_error_fails() {
         let full = Err(SandboxError::at(Step::NewNetwork, Errno::ENOSPC));
         made_or_skipped("some_test", false, full, &mut Vec::new());
+    }
+
+    #[test]
+    fn what_is_too_new_for_a_kernel_is_said_aloud() {
+        let mut said = Vec::new();
+        let mut on = |release| needs_on("some_test", release, (6, 4), "links of struct_ops", &mut said);
+        assert!(on("6.4.0") && on("6.12.117+deb13-cloud-amd64") && on("7.0-rc1"));
+        assert!(!on("6.1.0-50-cloud-amd64\n") && !on("5.15.0"));
+        let said = String::from_utf8(said).unwrap();
+        let first =
+            "SKIPPED some_test: needs Linux 6.4 (links of struct_ops), this is 6.1.0-50-cloud-amd64\n";
+        assert!(said.starts_with(first), "{said}");
+        assert!(needs("some_test", (2, 6), "anything"));
+    }
+
+    #[test]
+    #[should_panic(expected = "is no version")]
+    fn a_kernel_without_a_version_fails() {
+        let _never = needs_on("some_test", "unknown", (6, 4), "anything", &mut Vec::new());
     }
 
     #[test]

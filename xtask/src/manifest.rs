@@ -71,6 +71,7 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/tail_kern-btf_maps-clang14.o", TAIL, Clang(14), &["-DBTF_MAPS", "-g"]),
 
     // One question each; the comment at the top of the source says which.
+    object("tests/fixtures/attached.o", "tests/fixtures/attached.c", Ship, &[]),
     object("tests/fixtures/broken_maps.o", "tests/fixtures/broken_maps.c", Ship, &[]),
     object("tests/fixtures/broken_maps-clang22.o", "tests/fixtures/broken_maps.c", Clang(22), &[]),
     object("tests/fixtures/calls.o", "tests/fixtures/calls.c", Ship, &[]),

@@ -1,5 +1,6 @@
 //! What can go wrong below the line, with all that is known about it.
 
+use super::attach::attach_hint;
 use super::hints::{
     are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, says_unknown, size_hint,
     why_no_entry, why_not_run,
@@ -73,6 +74,30 @@ pub enum LoadError {
         map: String,
         /// The command of bpf(2).
         command: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+    /// A program cannot be attached, or not to what was given.
+    #[error("program {program:?} (section {section:?}) cannot be attached: {why}")]
+    NoPlace {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: Box<str>,
+        /// Why.
+        why: String,
+    },
+    /// The kernel did not attach a program.
+    #[error("program {program:?} (section {section:?}): {command} failed: {errno}{}", attach_hint(*.errno, since))]
+    Attach {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: Box<str>,
+        /// The command of bpf(2).
+        command: &'static str,
+        /// The first Linux with such links.
+        since: &'static str,
         /// Why.
         errno: Errno,
     },
@@ -334,6 +359,7 @@ impl LoadError {
             | Self::PerCpu { .. }
             | Self::Reuse { .. }
             | Self::NoTable { .. }
+            | Self::NoPlace { .. }
             | Self::PinMismatch { .. }
             | Self::NotBpffs { .. }
             | Self::PinTaken { .. } => Blame::Object,
@@ -342,6 +368,7 @@ impl LoadError {
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
             | Self::Register { errno, .. }
+            | Self::Attach { errno, .. }
             | Self::ModuleBtf { errno, .. }
             | Self::Slot { errno, .. }
             | Self::TestRun { errno, .. }
@@ -382,6 +409,7 @@ impl LoadError {
             Self::MapCreate { errno, .. }
             | Self::MapData { errno, .. }
             | Self::Register { errno, .. }
+            | Self::Attach { errno, .. }
             | Self::ModuleBtf { errno, .. }
             | Self::ProgLoad { errno, .. }
             | Self::Slot { errno, .. }
@@ -400,6 +428,7 @@ impl LoadError {
             | Self::PerCpu { .. }
             | Self::Reuse { .. }
             | Self::NoTable { .. }
+            | Self::NoPlace { .. }
             | Self::PinMismatch { .. }
             | Self::NotBpffs { .. }
             | Self::PinTaken { .. }

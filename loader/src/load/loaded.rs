@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{LoadError, Note, Table, pins};
 use crate::plan::FillSlot;
+use crate::spec::section::SectionMatch;
 use crate::spec::{MapId, ProgId};
 use crate::sys::{Bpffs, Kernel, MapInfo, Mapping, Named, ProgInfo, TestRun, TestRunReply};
 use crate::uapi::{AttachType, MapType, ProgType};
@@ -75,6 +76,8 @@ pub struct LoadedProgram {
     pub name: String,
     /// Its section.
     pub section: String,
+    /// What the section says, or whoever loaded it: what it attaches to, among others.
+    pub kind: SectionMatch,
     /// Its type.
     pub ty: ProgType,
     /// Its expected attach type.

@@ -3,11 +3,13 @@
 //! It makes the calls of a [`LoadPlan`] in order and owns what comes back. If a call fails, everything that was made
 //! before is closed again, and its pins are removed. Nothing is decided here that the plan has not written down.
 
+mod attach;
 mod entries;
 mod error;
 mod hints;
 mod inner;
 mod lack;
+mod link;
 mod loaded;
 mod made;
 mod note;
@@ -30,9 +32,11 @@ use crate::plan::LoadPlan;
 use crate::spec::{MapId, ProgId};
 use crate::sys::{Kernel, files};
 
+pub use attach::{Places, To};
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
 pub use lack::Lack;
+pub use link::Link;
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use note::Note;
 pub use poisoned::Poisoned;

@@ -9,7 +9,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::{LoadError, LoadedMap, LoadedObject};
-use crate::sys::{Errno, Kernel, LinkCreate, MapUpdate, MapValue, Named};
+use crate::sys::{Errno, Kernel, LinkCreate, LinkTarget, MapUpdate, MapValue, Named};
 use crate::target::KernelOps;
 use crate::uapi::{AttachType, UpdateFlags};
 
@@ -71,7 +71,8 @@ impl LoadedObject {
         // From here on it is taken back if anything fails.
         let mut registered = Registered { kernel, name: map.name.clone(), state: State::Left };
         if table.by_link {
-            let request = LinkCreate { what: map.named(), attach: AttachType::STRUCT_OPS };
+            let request =
+                LinkCreate { what: map.named(), attach: AttachType::STRUCT_OPS, to: LinkTarget::Own };
             registered.state = State::Link(kernel.link_create(&request).map_err(failed("BPF_LINK_CREATE"))?);
             return Ok(registered);
         }

@@ -141,8 +141,8 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         });
         let programs = self.programs.into_iter().filter_map(|(id, Taken { load, fd, .. })| {
             let program = spec.program(id)?;
-            let (name, section) = (program.name.clone(), program.section.clone());
-            Some(LoadedProgram { id, name, section, ty: load.ty, attach: load.attach, fd })
+            let (name, section, kind) = (program.name.clone(), program.section.clone(), program.kind.clone());
+            Some(LoadedProgram { id, name, section, kind, ty: load.ty, attach: load.attach, fd })
         });
         LoadedObject {
             maps: maps.collect(),

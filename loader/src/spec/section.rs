@@ -26,6 +26,8 @@ bitflags::bitflags! {
         const ATTACH_OPTIONAL = 8;
         /// The program is attached to many places at once where the kernel can do that.
         const USDT = 16;
+        /// The program is called where functions return, not where they begin.
+        const RETURNS = 32;
     }
 }
 
@@ -101,6 +103,7 @@ const ATTACH_BTF: u8 = SectionFlags::ATTACH_BTF.bits();
 const SLEEPABLE: u8 = SectionFlags::SLEEPABLE.bits();
 const XDP_FRAGS: u8 = SectionFlags::XDP_FRAGS.bits();
 const USDT: u8 = SectionFlags::USDT.bits();
+const RETURNS: u8 = SectionFlags::RETURNS.bits();
 const ATTACH_OPTIONAL: u8 = SectionFlags::ATTACH_OPTIONAL.bits();
 
 const fn def(name: &'static str, takes_target: bool, ty: ProgType, attach: AttachType, flags: u8) -> Row {
@@ -116,20 +119,20 @@ pub const ROWS: &[Row] = &[
     def("kprobe", TARGET, ProgType::KPROBE, UNSET, NONE),
     def("uprobe", TARGET, ProgType::KPROBE, UNSET, NONE),
     def("uprobe.s", TARGET, ProgType::KPROBE, UNSET, SLEEPABLE),
-    def("kretprobe", TARGET, ProgType::KPROBE, UNSET, NONE),
-    def("uretprobe", TARGET, ProgType::KPROBE, UNSET, NONE),
-    def("uretprobe.s", TARGET, ProgType::KPROBE, UNSET, SLEEPABLE),
+    def("kretprobe", TARGET, ProgType::KPROBE, UNSET, RETURNS),
+    def("uretprobe", TARGET, ProgType::KPROBE, UNSET, RETURNS),
+    def("uretprobe.s", TARGET, ProgType::KPROBE, UNSET, SLEEPABLE | RETURNS),
     def("kprobe.multi", TARGET, ProgType::KPROBE, AttachType::TRACE_KPROBE_MULTI, NONE),
-    def("kretprobe.multi", TARGET, ProgType::KPROBE, AttachType::TRACE_KPROBE_MULTI, NONE),
+    def("kretprobe.multi", TARGET, ProgType::KPROBE, AttachType::TRACE_KPROBE_MULTI, RETURNS),
     def("kprobe.session", TARGET, ProgType::KPROBE, AttachType::TRACE_KPROBE_SESSION, NONE),
     def("uprobe.multi", TARGET, ProgType::KPROBE, AttachType::TRACE_UPROBE_MULTI, NONE),
-    def("uretprobe.multi", TARGET, ProgType::KPROBE, AttachType::TRACE_UPROBE_MULTI, NONE),
+    def("uretprobe.multi", TARGET, ProgType::KPROBE, AttachType::TRACE_UPROBE_MULTI, RETURNS),
     def("uprobe.session", TARGET, ProgType::KPROBE, AttachType::TRACE_UPROBE_SESSION, NONE),
     def("uprobe.multi.s", TARGET, ProgType::KPROBE, AttachType::TRACE_UPROBE_MULTI, SLEEPABLE),
-    def("uretprobe.multi.s", TARGET, ProgType::KPROBE, AttachType::TRACE_UPROBE_MULTI, SLEEPABLE),
+    def("uretprobe.multi.s", TARGET, ProgType::KPROBE, AttachType::TRACE_UPROBE_MULTI, SLEEPABLE | RETURNS),
     def("uprobe.session.s", TARGET, ProgType::KPROBE, AttachType::TRACE_UPROBE_SESSION, SLEEPABLE),
     def("ksyscall", TARGET, ProgType::KPROBE, UNSET, NONE),
-    def("kretsyscall", TARGET, ProgType::KPROBE, UNSET, NONE),
+    def("kretsyscall", TARGET, ProgType::KPROBE, UNSET, RETURNS),
     def("usdt", TARGET, ProgType::KPROBE, UNSET, USDT),
     def("usdt.s", TARGET, ProgType::KPROBE, UNSET, USDT | SLEEPABLE),
     def("tc/ingress", EXACT, ProgType::SCHED_CLS, AttachType::TCX_INGRESS, NONE),

@@ -1,14 +1,15 @@
 //! What programs and tables of functions attach to: functions of programs that are there already, and links.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use super::attr;
-use super::linux::{bpf_fd, info_by_fd, len32, room};
-use super::{Errno, Named};
+use super::linux::{address, bpf_fd, info_by_fd, len32, raw, room};
+use super::{Errno, Named, attr, mount};
 use crate::btf::TypeId;
-use crate::bytes::to_usize;
+use crate::bytes::{to_usize, unsigned};
 use crate::trace::hex;
-use crate::uapi::AttachType;
+use crate::uapi::{AttachType, CgroupOrder, NetfilterFamily, NetfilterHook};
 
 /// Functions of a program in the kernel.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,11 +35,172 @@ impl ProgFunctions {
 /// Arguments of [`Kernel::link_create`](super::Kernel::link_create).
 #[derive(Clone, Copy, Debug)]
 pub struct LinkCreate<'a> {
-    /// What is linked to the place that it was loaded or created for: a program of such a type (since: Linux 5.10), or a
-    /// table of functions (since: Linux 6.4).
+    /// What is linked: a program, or a table of functions.
     pub what: Named<'a>,
     /// How it attaches; 0 for programs that replace a function.
     pub attach: AttachType,
+    /// Where.
+    pub to: LinkTarget<'a>,
+}
+
+/// Where a link attaches what it holds.
+#[derive(Clone, Copy, Debug)]
+pub enum LinkTarget<'a> {
+    /// To the place that it was loaded or created for: a program of such a type (since: Linux 5.10), a table of functions
+    /// (since: 6.4), or all that an iterator walks (since: 5.8).
+    Own,
+    /// To a cgroup (since: Linux 5.7), a network namespace (since: 5.8), a perf event (since: 5.15) or a map of sockets
+    /// (since: 6.10).
+    File(Named<'a>),
+    /// To a network interface, by its number in the namespace of the calling thread. Since: Linux 5.9.
+    Interface(u32),
+    /// To functions of the kernel, where they begin or where they return. Since: Linux 5.18.
+    Functions {
+        /// Their names.
+        names: &'a [String],
+        /// Whether it is where they return.
+        returns: bool,
+    },
+    /// To places in an executable or a library. Since: Linux 6.6.
+    Places {
+        /// The file.
+        path: &'a Path,
+        /// The places, in **bytes** from the file's beginning.
+        offsets: &'a [u64],
+        /// The process that is meant; all without it.
+        process: Option<u32>,
+        /// Whether it is where the functions that begin there return.
+        returns: bool,
+    },
+    /// To a hook of netfilter in the network namespace of the calling thread. Since: Linux 6.4.
+    Netfilter(Netfilter),
+    /// To some of what an iterator walks. Since: Linux 5.9.
+    Elements(Elements<'a>),
+}
+
+/// A hook of netfilter. Source: `bpf_attr.link_create.netfilter`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Netfilter {
+    /// Which packets.
+    pub family: NetfilterFamily,
+    /// Where on their way.
+    pub hook: NetfilterHook,
+    /// Its place among all that are called there: lower numbers come first. The first and the last number are the
+    /// kernel's.
+    pub priority: i32,
+    /// Whether packets are put together before (`BPF_F_NETFILTER_IP_DEFRAG`): the priority must be above -400. Since:
+    /// Linux 6.6.
+    pub defragment: bool,
+}
+
+/// Some of what an iterator walks. Source: `union bpf_iter_link_info`.
+#[derive(Clone, Copy, Debug)]
+pub enum Elements<'a> {
+    /// The entries of this map; `iter/bpf_map_elem` and `iter/bpf_sk_storage_map` need one.
+    Map(BorrowedFd<'a>),
+    /// Cgroups around this one; `iter/cgroup` needs that. Since: Linux 6.1.
+    Cgroups(BorrowedFd<'a>, CgroupOrder),
+    /// The threads of this process. Since: Linux 6.1.
+    Process(u32),
+}
+
+/// Arguments of [`Kernel::raw_tracepoint_open`](super::Kernel::raw_tracepoint_open).
+#[derive(Clone, Copy, Debug)]
+pub struct RawTracepoint<'a> {
+    /// The program.
+    pub program: Named<'a>,
+    /// The tracepoint; none for programs that were loaded for one place: before Linux 5.10 there was no other way for them.
+    pub name: Option<&'a str>,
+}
+
+/// `BPF_F_KPROBE_MULTI_RETURN` and `BPF_F_UPROBE_MULTI_RETURN`.
+const RETURNS: u32 = 1;
+
+/// `BPF_F_NETFILTER_IP_DEFRAG`.
+const DEFRAGMENT: u32 = 1;
+
+/// Makes a link in the running kernel.
+pub(super) fn link(request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
+    let (object_fd, attach_type) = (raw(request.what), request.attach.0);
+    let to = |target_fd| {
+        let part = attr::LinkCreate { object_fd, target_fd, attach_type, flags: 0 };
+        bpf_fd(&mut { part })
+    };
+    match request.to {
+        LinkTarget::Own => to(0),
+        LinkTarget::File(file) => to(raw(file)),
+        LinkTarget::Interface(number) => to(number),
+        LinkTarget::Functions { names, returns } => {
+            let names: Vec<CString> = names.iter().map(|name| c_string(name)).collect::<Result<_, _>>()?;
+            let pointers: Vec<u64> = names.iter().map(|name| name.as_ptr() as u64).collect();
+            bpf_fd(&mut attr::LinkFunctions {
+                object_fd,
+                attach_type,
+                how: if returns { RETURNS } else { 0 },
+                count: len32(&pointers),
+                names: address(&pointers),
+                ..attr::LinkFunctions::default()
+            })
+        }
+        LinkTarget::Places { path, offsets, process, returns } => {
+            let path = mount::c_path(path)?;
+            bpf_fd(&mut attr::LinkPlaces {
+                object_fd,
+                attach_type,
+                path: path.as_ptr() as u64,
+                offsets: address(offsets),
+                count: len32(offsets),
+                how: if returns { RETURNS } else { 0 },
+                process: process.unwrap_or(0),
+                ..attr::LinkPlaces::default()
+            })
+        }
+        LinkTarget::Netfilter(Netfilter { family, hook, priority, defragment }) => {
+            bpf_fd(&mut attr::LinkNetfilter {
+                object_fd,
+                attach_type,
+                family: family.0,
+                hook: hook.0,
+                priority,
+                how: if defragment { DEFRAGMENT } else { 0 },
+                ..attr::LinkNetfilter::default()
+            })
+        }
+        LinkTarget::Elements(elements) => {
+            let words = elements.words();
+            bpf_fd(&mut attr::LinkElements {
+                object_fd,
+                attach_type,
+                elements: address(&words),
+                elements_len: len32(&words).saturating_mul(4),
+                ..attr::LinkElements::default()
+            })
+        }
+    }
+}
+
+impl Elements<'_> {
+    /// As `union bpf_iter_link_info` has them, without zeroes behind the last one: older kernels know fewer.
+    fn words(&self) -> Vec<u32> {
+        let raw = |fd: &BorrowedFd<'_>| unsigned(fd.as_raw_fd());
+        match self {
+            Self::Map(fd) => vec![raw(fd)],
+            Self::Cgroups(fd, order) => vec![order.0, raw(fd), 0, 0],
+            // No thread of its own, the process.
+            Self::Process(process) => vec![0, *process, 0, 0],
+        }
+    }
+}
+
+/// Opens a tracepoint of the running kernel.
+pub(super) fn raw_tracepoint(request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
+    let name = request.name.map(c_string).transpose()?;
+    let name = name.as_ref().map_or(0, |name| name.as_ptr() as u64);
+    bpf_fd(&mut attr::RawTracepoint { name, prog_fd: raw(request.program), unused: 0 })
+}
+
+fn c_string(text: &str) -> Result<CString, Errno> {
+    CString::new(text).map_err(|_nul_inside| Errno::EINVAL)
 }
 
 /// A record of `struct bpf_func_info`: slot, type.

@@ -134,9 +134,54 @@ attr! {
 }
 
 attr! {
-    /// `BPF_LINK_CREATE`, without a target of its own.
+    /// `BPF_LINK_CREATE`: the part that all links have. `target_fd` is also the number of an interface.
     LinkCreate = 28, 16 { object_fd: u32, target_fd: u32, attach_type: u32, flags: u32, }
     attach_type @ 8
+}
+
+attr! {
+    /// `BPF_LINK_CREATE` of functions of the kernel (`kprobe_multi`).
+    LinkFunctions = 28, 48 {
+        object_fd: u32, target_fd: u32, attach_type: u32, flags: u32, how: u32, count: u32, names: u64, addresses: u64,
+        cookies: u64,
+    }
+    how @ 16 names @ 24
+}
+
+attr! {
+    /// `BPF_LINK_CREATE` of places in an executable (`uprobe_multi`).
+    LinkPlaces = 28, 64 {
+        object_fd: u32, target_fd: u32, attach_type: u32, flags: u32, path: u64, offsets: u64, counters: u64,
+        cookies: u64, count: u32, how: u32, process: u32, unused: u32,
+    }
+    path @ 16 count @ 48 process @ 56
+}
+
+attr! {
+    /// `BPF_LINK_CREATE` of a hook of netfilter (`netfilter`).
+    LinkNetfilter = 28, 32 {
+        object_fd: u32, target_fd: u32, attach_type: u32, flags: u32, family: u32, hook: u32, priority: i32, how: u32,
+    }
+    family @ 16 priority @ 24
+}
+
+attr! {
+    /// `BPF_LINK_CREATE` of an iterator (`iter_info`).
+    LinkElements = 28, 32 {
+        object_fd: u32, target_fd: u32, attach_type: u32, flags: u32, elements: u64, elements_len: u32, unused: u32,
+    }
+    elements @ 16 elements_len @ 24
+}
+
+attr! {
+    /// `BPF_RAW_TRACEPOINT_OPEN`, up to where it was before Linux 6.10.
+    RawTracepoint = 17, 16 { name: u64, prog_fd: u32, unused: u32, }
+    prog_fd @ 8
+}
+
+attr! {
+    /// `BPF_ITER_CREATE`.
+    IterCreate = 33, 8 { link_fd: u32, flags: u32, }
 }
 
 attr! {

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard};
 use super::pins::Pins;
 use super::script::{lock, null};
 use super::{
-    Bpffs, BtfLoad, Errno, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping, Named,
-    PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping,
+    Named, PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun, TestRunReply,
 };
 use crate::uapi::{MapFlags, MapType, ProgType};
 
@@ -177,6 +177,18 @@ impl Kernel for DryRun {
     }
 
     fn link_create(&self, _request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+
+    fn raw_tracepoint_open(&self, _request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+
+    fn event_open(&self, _event: &Event<'_>) -> Result<OwnedFd, Errno> {
+        self.call().and_then(|_| null())
+    }
+
+    fn iter_create(&self, _link: Named<'_>) -> Result<OwnedFd, Errno> {
         self.call().and_then(|_| null())
     }
 

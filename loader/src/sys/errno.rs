@@ -10,6 +10,7 @@ pub struct Errno(pub i32);
 const NAMES: &[(i32, &str)] = &[
     (libc::EPERM, "EPERM"),
     (libc::ENOENT, "ENOENT"),
+    (libc::ESRCH, "ESRCH"),
     (libc::EINTR, "EINTR"),
     (libc::EIO, "EIO"),
     (libc::E2BIG, "E2BIG"),
@@ -55,6 +56,10 @@ impl Errno {
     pub const EEXIST: Self = Self(libc::EEXIST);
     /// `ENOENT`: it is not there.
     pub const ENOENT: Self = Self(libc::ENOENT);
+    /// `ENODEV`: there is no such device.
+    pub const ENODEV: Self = Self(libc::ENODEV);
+    /// `EOPNOTSUPP`: the kernel was built without it.
+    pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
     /// `ENOSPC`: the log did not fit its buffer.
     pub const ENOSPC: Self = Self(libc::ENOSPC);
     /// `EAGAIN`: try again, a signal came in between.

@@ -12,9 +12,9 @@ use std::path::Path;
 
 use super::attr::{self, Attr, InfoStruct};
 use super::{
-    Bpffs, BtfLoad, Errno, Kernel, LinkCreate, Log, LogRequest, MapCreate, MapInfo, MapUpdate, MapValue,
-    Mapping, Named, PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply, attach,
-    host, limits, mount,
+    Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, LogRequest, MapCreate, MapInfo, MapUpdate,
+    MapValue, Mapping, Named, PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply,
+    TestRun, TestRunReply, attach, host, limits, mount, perf,
 };
 use crate::bytes::{unsigned, until_nul};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
@@ -251,8 +251,19 @@ impl Kernel for Linux {
     }
 
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
-        let (object_fd, attach_type) = (raw(request.what), request.attach.0);
-        bpf_fd(&mut attr::LinkCreate { object_fd, attach_type, ..attr::LinkCreate::default() })
+        attach::link(request)
+    }
+
+    fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
+        attach::raw_tracepoint(request)
+    }
+
+    fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno> {
+        perf::open(event)
+    }
+
+    fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno> {
+        bpf_fd(&mut attr::IterCreate { link_fd: raw(link), flags: 0 })
     }
 
     fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
@@ -421,7 +432,7 @@ pub(super) fn raw(handle: Named<'_>) -> u32 {
 }
 
 /// Where a slice stands; 0, which means "none", for an empty one.
-fn address<T>(slice: &[T]) -> u64 {
+pub(super) fn address<T>(slice: &[T]) -> u64 {
     if slice.is_empty() { 0 } else { slice.as_ptr() as u64 }
 }
 

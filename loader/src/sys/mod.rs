@@ -16,6 +16,7 @@ mod limits;
 mod linux;
 mod mmap;
 mod mount;
+mod perf;
 mod pins;
 mod script;
 mod text;
@@ -28,11 +29,12 @@ use crate::btf::TypeId;
 use crate::insn::{Insn, InsnIdx};
 use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlags};
 
-pub use attach::{LinkCreate, ProgFunctions};
+pub use attach::{Elements, LinkCreate, LinkTarget, Netfilter, ProgFunctions, RawTracepoint};
 pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
 pub use mmap::{FileMapping, Mapping, Zeroed};
+pub use perf::Event;
 pub use script::{Difference, Recorder, Replay};
 
 /// A kernel that can be asked.
@@ -142,6 +144,25 @@ pub trait Kernel: Sync {
     /// # Errors
     /// The errno.
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno>;
+
+    /// `BPF_RAW_TRACEPOINT_OPEN`. What comes back holds the program attached, as a link does. Since: Linux 4.17.
+    ///
+    /// # Errors
+    /// The errno; `ENOENT` if there is no such tracepoint.
+    fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno>;
+
+    /// perf_event_open(2) of what programs are attached to: `ENOENT` if there is none, `EOPNOTSUPP` if the kernel was built
+    /// without such events. Links to events since: Linux 5.15.
+    ///
+    /// # Errors
+    /// The errno.
+    fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno>;
+
+    /// `BPF_ITER_CREATE`: something to read what an iterator writes, from its beginning. Since: Linux 5.8.
+    ///
+    /// # Errors
+    /// The errno; `EINVAL` if it is no link of an iterator.
+    fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno>;
 
     /// `BPF_MAP_GET_FD_BY_ID`. Since: Linux 4.13.
     ///

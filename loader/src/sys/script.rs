@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::text::{Text, about, path_word, pin_kind, pin_kind_of};
 use super::{
-    Bpffs, BtfLoad, Errno, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, Mapping, Named, Pinned,
-    ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, Mapping, Named,
+    Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun, TestRunReply,
 };
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
 use crate::uapi::{MapFlags, MapType, ProgType};
@@ -182,6 +182,24 @@ impl<K: Kernel> Kernel for Recorder<K> {
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
         let result = self.kernel.link_create(request);
         self.note_result(request.text(), &result, |_| String::new());
+        result
+    }
+
+    fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
+        let result = self.kernel.raw_tracepoint_open(request);
+        self.note_result(request.text(), &result, |_| String::new());
+        result
+    }
+
+    fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno> {
+        let result = self.kernel.event_open(event);
+        self.note_result(event.text(), &result, |_| String::new());
+        result
+    }
+
+    fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno> {
+        let result = self.kernel.iter_create(link);
+        self.note_result(about("ITER_CREATE", link), &result, |_| String::new());
         result
     }
 
@@ -409,6 +427,18 @@ impl Kernel for Replay {
 
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
         self.outcome(request.text()).and_then(|_| null())
+    }
+
+    fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
+        self.outcome(request.text()).and_then(|_| null())
+    }
+
+    fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno> {
+        self.outcome(event.text()).and_then(|_| null())
+    }
+
+    fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno> {
+        self.outcome(about("ITER_CREATE", link)).and_then(|_| null())
     }
 
     fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {

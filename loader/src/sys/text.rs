@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    Bpffs, BtfLoad, Hook, LinkCreate, LogRequest, MapCreate, MapUpdate, MapValue, Named, PinKind, ProgLoad,
-    TestRun,
+    Bpffs, BtfLoad, Elements, Event, Hook, LinkCreate, LinkTarget, LogRequest, MapCreate, MapUpdate,
+    MapValue, Named, Netfilter, PinKind, ProgLoad, RawTracepoint, TestRun,
 };
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
@@ -115,7 +115,59 @@ impl Text for TestRun<'_> {
 
 impl Text for LinkCreate<'_> {
     fn text(&self) -> String {
-        format!("{} attach={}", about("LINK_CREATE", self.what), self.attach.0)
+        format!("{} attach={}{}", about("LINK_CREATE", self.what), self.attach.0, self.to.text())
+    }
+}
+
+impl Text for LinkTarget<'_> {
+    fn text(&self) -> String {
+        let at = |returns| if returns { "return" } else { "entry" };
+        match *self {
+            Self::Own => String::new(),
+            Self::File(file) => format!(" to=fd:{}", word(file.name)),
+            Self::Interface(number) => format!(" to=interface:{number}"),
+            Self::Functions { names, returns } => {
+                let names: Vec<String> = names.iter().map(|name| word(name)).collect();
+                format!(" {}={}", at(returns), names.join(","))
+            }
+            Self::Places { path, offsets, process, returns } => {
+                let offsets: Vec<String> = offsets.iter().map(|offset| format!("{offset:#x}")).collect();
+                let process = process.map_or(String::new(), |_| " process=1".to_string());
+                format!(" {}={}:{}{process}", at(returns), path_word(path), offsets.join(","))
+            }
+            Self::Netfilter(Netfilter { family, hook, priority, defragment }) => {
+                let defragment = if defragment { " defragment=1" } else { "" };
+                format!(" to={family}:{hook} priority={priority}{defragment}")
+            }
+            Self::Elements(Elements::Map(_)) => " of=map".to_string(),
+            Self::Elements(Elements::Process(_)) => " of=process".to_string(),
+            Self::Elements(Elements::Cgroups(_, order)) => format!(" of=cgroups:{order}"),
+        }
+    }
+}
+
+impl Text for Event<'_> {
+    fn text(&self) -> String {
+        let at = |returns| if returns { "return" } else { "entry" };
+        match *self {
+            Self::Tracepoint { category, name } => {
+                format!("EVENT_OPEN tracepoint={}/{}", word(category), word(name))
+            }
+            Self::Function { name, offset, returns } => {
+                format!("EVENT_OPEN {}={}+{offset:#x}", at(returns), word(name))
+            }
+            Self::Place { path, offset, process, returns } => {
+                let process = process.map_or(String::new(), |_| " process=1".to_string());
+                format!("EVENT_OPEN {}={}:{offset:#x}{process}", at(returns), path_word(path))
+            }
+        }
+    }
+}
+
+impl Text for RawTracepoint<'_> {
+    fn text(&self) -> String {
+        let name = self.name.map_or(String::new(), |name| format!(" name={}", word(name)));
+        format!("{}{name}", about("RAW_TRACEPOINT_OPEN", self.program))
     }
 }
 

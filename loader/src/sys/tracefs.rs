@@ -5,6 +5,7 @@
 //!
 //! Source: `Documentation/trace/ftrace.rst`. Since: Linux 5.10 (the event `bpf_trace/bpf_trace_printk`).
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -206,6 +207,31 @@ fn tracefs() -> Result<(PathBuf, Option<OwnedFd>), TraceError> {
     let mount = mount::detached(c"tracefs").map_err(|errno| TraceError::NoTracefs { errno })?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
     Ok((path, Some(mount)))
+}
+
+/// Names of the kernel's functions that can be probed, of its modules' too, each once.
+///
+/// Source: `available_filter_functions` of tracefs.
+///
+/// # Errors
+/// [`TraceError::NoTracefs`] if tracefs cannot be reached, or has no such list.
+pub fn functions() -> Result<BTreeSet<String>, TraceError> {
+    let (root, _mount) = tracefs()?;
+    let listed = fs::read_to_string(root.join("available_filter_functions"));
+    let listed = listed.map_err(|error| TraceError::NoTracefs { errno: Errno::from_io(&error) })?;
+    // `NAME [MODULE]`; some stand for places that have no name any more.
+    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
+    Ok(names.filter(|name| !name.starts_with("__ftrace_invalid_address__")).map(str::to_string).collect())
+}
+
+/// The number of a tracepoint's event. Source: `events/CATEGORY/NAME/id`.
+pub(super) fn event_id(category: &str, name: &str) -> Result<u64, Errno> {
+    let (root, _mount) = tracefs().map_err(|error| match error {
+        TraceError::NoTracefs { errno } | TraceError::Instance { errno, .. } => errno,
+    })?;
+    let id = fs::read_to_string(root.join("events").join(category).join(name).join("id"));
+    let id = id.map_err(|error| Errno::from_io(&error))?;
+    id.trim().parse().map_err(|_no_number| Errno::EINVAL)
 }
 
 /// Removes instances of processes that were killed.

@@ -16,8 +16,9 @@ use rxdp_loader::bytes::Endian;
 use rxdp_loader::features::{Features, KernelVersion, Machine};
 use rxdp_loader::insn::Insn;
 use rxdp_loader::sys::{
-    Bpffs, BtfLoad, DryRun, Errno, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapTypes, MapUpdate, Mapping,
-    Named, Pinned, ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, DryRun, Errno, Event, Kernel, LinkCreate, LinkTarget, Log, MapCreate, MapInfo, MapTypes,
+    MapUpdate, Mapping, Named, Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun,
+    TestRunReply,
 };
 use rxdp_loader::uapi::{MapType, ProgFlags, ProgType};
 
@@ -121,6 +122,30 @@ const INSNS: &[InsnRow] = &[
     (|i| i.code == 0x18 && i.src == 4, (5, 13)),
     (|i| i.code == 0x85 && i.src == 2, (5, 13)),
 ];
+
+/// Since when there are such links.
+fn link_since(request: &LinkCreate<'_>) -> (u8, u8) {
+    match (request.to, request.attach.0) {
+        (LinkTarget::Own, 28) => (5, 8),
+        (LinkTarget::Own, 44) => (6, 4),
+        (LinkTarget::Own, _) => (5, 10),
+        (LinkTarget::Elements(_), _) => (5, 9),
+        (LinkTarget::File(_), 17) => (5, 8),
+        (LinkTarget::File(_), 36) => (5, 9),
+        (LinkTarget::File(_), 41) => (5, 15),
+        (LinkTarget::File(_), 43) => (6, 0),
+        (LinkTarget::File(_), 4 | 5 | 7 | 38) => (6, 10),
+        (LinkTarget::File(_), _) => (5, 7),
+        (LinkTarget::Interface(_), 37) => (5, 9),
+        (LinkTarget::Interface(_), 46 | 47) => (6, 6),
+        (LinkTarget::Interface(_), _) => (6, 7),
+        (LinkTarget::Functions { .. }, 56) => (6, 10),
+        (LinkTarget::Functions { .. }, _) => (5, 18),
+        (LinkTarget::Places { .. }, 57) => (6, 13),
+        (LinkTarget::Places { .. }, _) => (6, 6),
+        (LinkTarget::Netfilter(_), _) => (6, 4),
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct OldKernel {
@@ -419,7 +444,19 @@ impl Kernel for OldKernel {
     }
 
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
-        self.since((5, 7)).and_then(|()| self.yes.link_create(request))
+        self.since(link_since(request)).and_then(|()| self.yes.link_create(request))
+    }
+
+    fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
+        self.since((4, 17)).and_then(|()| self.yes.raw_tracepoint_open(request))
+    }
+
+    fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno> {
+        self.since((4, 17)).and_then(|()| self.yes.event_open(event))
+    }
+
+    fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno> {
+        self.since((5, 8)).and_then(|()| self.yes.iter_create(link))
     }
 
     fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {

@@ -79,7 +79,8 @@ impl Types {
     }
 }
 
-/// What the types of a small kernel say of all that the committed objects ask for, with numbers that stay the same.
+/// What the types of a small kernel say of all that the committed objects ask for, but for `attached.o`, with numbers that
+/// stay the same.
 pub(crate) fn small_kernel() -> Types {
     let mut types = Types::new();
     let int = types.int("int", 4, true);
