@@ -44,6 +44,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "uapi",
         ],
     ),
+    ("verifier", &["insn", "link", "spec", "uapi"]),
     ("sys", &["btf", "bytes", "externs", "features", "insn", "trace", "uapi"]),
     (
         "load",
@@ -62,6 +63,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "target",
             "trace",
             "uapi",
+            "verifier",
         ],
     ),
     ("error", &["join", "load", "spec", "sys", "uapi"]),

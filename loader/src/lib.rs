@@ -67,6 +67,7 @@ pub mod tail_calls;
 pub mod target;
 pub mod trace;
 pub mod uapi;
+pub mod verifier;
 
 #[cfg(feature = "kernel")]
 pub mod bpf_load;

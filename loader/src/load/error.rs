@@ -5,12 +5,13 @@ use super::hints::{
     why_no_entry, why_not_run,
 };
 use super::register::register_hint;
-use super::{Lack, Poisoned};
+use super::{Because, Lack};
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
 use crate::plan::{Demand, PlanError};
 use crate::sys::{Errno, Log};
 use crate::uapi::{MapType, ProgType};
+use crate::verifier::Refusal;
 
 /// Why an object could not be loaded.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -99,7 +100,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), lack.as_deref(), *.errno, beyond.as_deref()), license_hint(log, *.unlicensed))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, because.as_deref(), *.errno, beyond.as_deref()), license_hint(log, *.unlicensed))]
     ProgLoad {
         /// The program.
         program: String,
@@ -115,10 +116,8 @@ pub enum LoadError {
         errno: Errno,
         /// What the verifier wrote.
         log: Log,
-        /// What the kernel lacks, if it refused without a word and that could be found out.
-        lack: Option<Box<Lack>>,
-        /// What it stopped at, if that is an instruction that needs what the kernel does not have.
-        poisoned: Option<Box<Poisoned>>,
+        /// More about it, if it could be found out.
+        because: Option<Box<Because>>,
     },
     /// Nobody says the program's type, and the kernel takes it as none.
     #[error(
@@ -350,14 +349,16 @@ impl LoadError {
             | Self::PinOpen { errno, .. }
             | Self::PinDir { errno, .. }
             | Self::Info { errno, .. } => of_errno(*errno),
-            Self::ProgLoad { lack: Some(lack), .. } => match **lack {
-                Lack::Type(_) | Lack::Attach(..) => Blame::OldKernel,
-                Lack::Forbidden(..) | Lack::ForbiddenType(_) => Blame::Kernel,
+            Self::ProgLoad { because, errno, log, .. } => match because.as_deref() {
+                Some(Because::Lack(Lack::Type(_) | Lack::Attach(..))) => Blame::OldKernel,
+                Some(Because::Lack(Lack::Forbidden(..) | Lack::ForbiddenType(_))) => Blame::Kernel,
+                // With a log it is the verifier that forbids something, not the caller who may not ask.
+                Some(Because::Poisoned(_) | Because::Verifier(_)) | None if log.text.is_empty() => {
+                    of_errno(*errno)
+                }
+                Some(Because::Poisoned(_) | Because::Verifier(_)) | None => Blame::Kernel,
             },
-            // With a log it is the verifier that forbids something, not the caller who may not ask.
-            Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),
-            Self::ProgLoad { .. }
-            | Self::SlotReadBack { .. }
+            Self::SlotReadBack { .. }
             | Self::MapMissing { .. }
             | Self::TooManyFiles { .. }
             | Self::NotInPlan { .. } => Blame::Kernel,
@@ -373,6 +374,17 @@ impl LoadError {
             return None;
         };
         Some(log).filter(|log| !log.text.is_empty())
+    }
+
+    /// Why the verifier refused, for people, if it was it that did and said why.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        if let Self::NoTypeFits { why, .. } = self {
+            return why.refusal();
+        }
+        let Self::ProgLoad { because: Some(because), .. } = self else {
+            return None;
+        };
+        if let Because::Verifier(refusal) = because.as_ref() { Some(refusal) } else { None }
     }
 
     /// The errno, if a call failed.
@@ -445,8 +457,7 @@ mod tests {
             unlicensed: false,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },
-            lack: None,
-            poisoned: None,
+            because: None,
         };
         assert_eq!(error("").blame(), Blame::Privilege);
         assert_eq!(error("R1 leaks addr\n").blame(), Blame::Kernel);

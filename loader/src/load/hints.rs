@@ -1,6 +1,6 @@
 //! What errors say behind an errno: what it may mean, and what to do about it.
 
-use super::{ETHERNET_HEADER, Lack, Poisoned};
+use super::{Because, ETHERNET_HEADER};
 use crate::plan::Demand;
 use crate::sys::{Errno, Log};
 use crate::trace::hex;
@@ -78,24 +78,18 @@ pub(super) fn are_there(paths: &[String]) -> String {
 
 /// What the verifier says, in one line, translated where it speaks of our own numbers; where it says nothing, what the
 /// errno may mean.
-pub(super) fn reason(
-    log: &Log,
-    poisoned: Option<&Poisoned>,
-    lack: Option<&Lack>,
-    errno: Errno,
-    beyond: Option<&Demand>,
-) -> String {
-    if let Some(poisoned) = poisoned {
-        return format!(": {poisoned}");
+pub(super) fn reason(log: &Log, because: Option<&Because>, errno: Errno, beyond: Option<&Demand>) -> String {
+    let said = match because {
+        Some(Because::Poisoned(poisoned)) => return format!(": {poisoned}"),
+        Some(Because::Lack(lack)) => return lack.to_string(),
+        Some(Because::Verifier(refusal)) => Some(refusal.message.join("; ")),
+        None => log.summary().map(ToString::to_string),
+    };
+    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+    if said.is_empty() || beyond.is_some() && says_unknown(errno) {
+        return said + &hint(errno, beyond);
     }
-    if let Some(lack) = lack {
-        return lack.to_string();
-    }
-    match log.summary() {
-        None => hint(errno, beyond),
-        Some(line) if beyond.is_some() && says_unknown(errno) => format!(": {line}{}", hint(errno, beyond)),
-        Some(line) => format!(": {line}"),
-    }
+    said
 }
 
 /// Some functions and types are for programs under the GPL only, and an object without a section `license` says nothing.

@@ -3,6 +3,7 @@
 //! It makes the calls of a [`LoadPlan`] in order and owns what comes back. If a call fails, everything that was made
 //! before is closed again, and its pins are removed. Nothing is decided here that the plan has not written down.
 
+mod because;
 mod entries;
 mod error;
 mod hints;
@@ -30,6 +31,7 @@ use crate::plan::LoadPlan;
 use crate::spec::{MapId, ProgId};
 use crate::sys::{Kernel, files};
 
+pub use because::Because;
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
 pub use lack::Lack;

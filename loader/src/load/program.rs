@@ -6,13 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::inner::{InnerFound, InnerToTry};
 use super::session::{FIRST_LOG, Session};
-use super::{LoadError, LogPolicy, poisoned};
+use super::{Because, LoadError, LogPolicy, poisoned};
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
 use crate::plan::{LoadProgram, MapSlot, SlotValue};
 use crate::spec::MapId;
 use crate::sys::{Errno, Kernel, LogRequest, Named, ProgLoad, ProgTypes, Reply};
 use crate::uapi::MapType;
+use crate::verifier;
 
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
 const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
@@ -191,6 +192,11 @@ impl<K: Kernel> Session<'_, '_, K> {
         let beyond = load.beyond(linked, self.plan.kernel);
         // Where the version says why, nothing more is asked.
         let lack = if beyond.is_none() { self.lack(load, errno, &log) } else { None };
+        // What the loader itself put there says more about a refusal than the verifier can.
+        let poisoned = || poisoned::find(self.spec(), linked, &log.text).map(Because::Poisoned);
+        let sent = verifier::Program { spec: self.spec(), linked };
+        let refusal = || verifier::explain(&log.text, log.truncated, Some(sent)).map(Because::Verifier);
+        let because = lack.map(Because::Lack).or_else(poisoned).or_else(refusal);
         Err(LoadError::ProgLoad {
             program: program.name.clone(),
             section: program.section.as_str().into(),
@@ -198,8 +204,7 @@ impl<K: Kernel> Session<'_, '_, K> {
             beyond: beyond.map(Box::new),
             unlicensed: self.plan.license.is_empty(),
             errno,
-            lack: lack.map(Box::new),
-            poisoned: poisoned::find(self.spec(), linked, &log.text).map(Box::new),
+            because: because.map(Box::new),
             log,
         })
     }
