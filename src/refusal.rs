@@ -1,5 +1,6 @@
-//! A refusal of the verifier as scripts see it: the fields of `refusal` in JSON.
+//! Refusals as scripts see them: the fields of `refusal` and `fault` in JSON.
 
+use rxdp_loader::plan::MapFault;
 use rxdp_loader::verifier::{Event, Location, Refusal, Register, Source};
 use serde::Serialize;
 
@@ -45,6 +46,21 @@ struct EventRow {
     insn_text: Option<String>,
     source: Option<SourceRow>,
     state: Option<String>,
+}
+
+/// The attribute of a map that stands in the way.
+#[derive(Debug, Serialize)]
+pub(crate) struct FaultRow {
+    attribute: &'static str,
+    found: String,
+    takes: String,
+}
+
+impl FaultRow {
+    pub(crate) fn of(fault: &MapFault) -> Self {
+        let MapFault { attribute, found, takes, .. } = fault;
+        Self { attribute, found: found.clone(), takes: takes.clone() }
+    }
 }
 
 impl RefusalRow {

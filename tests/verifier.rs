@@ -12,7 +12,7 @@ use std::thread;
 use caps::{CapSet, Capability};
 use serde_json::Value;
 
-use common::{Ran, in_sandbox, run, verified};
+use common::{Ran, in_sandbox, object, run, verified};
 
 /// The programs, and why each is refused.
 const BROKEN: &[(&str, &str)] = &[
@@ -110,6 +110,40 @@ fn every_refusal_names_the_line_of_c_and_the_cause() {
             for said in [format!("{cause}: ").as_str(), &line, "to do: "] {
                 assert!(text.contains(said), "{name}: no {said:?} in {text}");
             }
+        }
+    });
+}
+
+#[test]
+fn every_refused_map_names_the_attribute_at_fault() {
+    in_sandbox(|_| {
+        let row = verified(&run(&["verify", "--json", &object("refused_maps")]), 3);
+        for map in row["maps"].as_array().expect("maps") {
+            let name = map["name"].as_str().expect("a name");
+            let attribute = map["fault"]["attribute"].as_str().unwrap_or_else(|| panic!("{name}: {map:#}"));
+            assert!(name.starts_with(attribute), "{name}: {map:#}");
+            let error = map["error"].as_str().expect("an error");
+            assert!(
+                error.contains(&format!("EINVAL; {attribute} is ")) || error.contains("ENOTSUPP"),
+                "{error}"
+            );
+        }
+        assert_eq!(row["maps"].as_array().map(Vec::len), Some(9));
+    });
+}
+
+#[test]
+fn refused_types_are_explained() {
+    in_sandbox(|_| {
+        let row = verified(&run(&["verify", "--json", &object("refused_types")]), 0);
+        let note = row["notes"][0].as_str().expect("a note");
+        for said in [
+            "BPF_BTF_LOAD failed: EINVAL",
+            "FUNC nameless_argument",
+            "(btf-argument)",
+            "name every parameter",
+        ] {
+            assert!(note.contains(said), "no {said:?} in {note}");
         }
     });
 }

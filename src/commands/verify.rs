@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::args::Verify;
 use crate::error::{Exit, Failure, exit_of};
-use crate::refusal::RefusalRow;
+use crate::refusal::{FaultRow, RefusalRow};
 use crate::{job, report, select};
 
 /// An object, as scripts see it.
@@ -42,6 +42,8 @@ struct MapRow {
     ok: bool,
     error: Option<String>,
     id: Option<u32>,
+    /// The attribute that its type does not take, if one is known.
+    fault: Option<FaultRow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -170,6 +172,7 @@ fn map_row(map: &MapReport<'_>) -> MapRow {
         ok: map.result.is_ok(),
         error: map.result.as_ref().err().map(ToString::to_string),
         id: map.result.as_ref().ok().and_then(Option::as_ref).map(|info| info.id),
+        fault: map.result.as_ref().err().and_then(LoadError::fault).map(FaultRow::of),
     }
 }
 

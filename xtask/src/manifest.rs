@@ -138,6 +138,8 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/reached.o", "tests/fixtures/reached.c", Ship, &[]),
     object("tests/fixtures/redirect_targets.o", "tests/fixtures/redirect_targets.c", Ship, &[]),
     object("tests/fixtures/refused.o", "tests/fixtures/refused.c", Ship, &[]),
+    object("tests/fixtures/refused_maps.o", "tests/fixtures/refused_maps.c", Ship, &[]),
+    object("tests/fixtures/refused_types.o", "tests/fixtures/refused_types.c", Ship, &[]),
     object("tests/fixtures/replaced.o", "tests/fixtures/replaced.c", Ship, &[]),
     object("tests/fixtures/replaces.o", "tests/fixtures/replaces.c", Ship, &[]),
     object("tests/fixtures/several.o", "tests/fixtures/several.c", Ship, &[]),

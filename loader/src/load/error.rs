@@ -1,14 +1,14 @@
 //! What can go wrong below the line, with all that is known about it.
 
 use super::hints::{
-    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, says_unknown, size_hint,
+    are_there, hint, license_hint, map_hint, module_hint, of_key, pin_hint, reason, says_unknown,
     why_no_entry, why_not_run,
 };
 use super::register::register_hint;
 use super::{Because, Lack};
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
-use crate::plan::{Demand, PlanError};
+use crate::plan::{Demand, MapFault, PlanError};
 use crate::sys::{Errno, Log};
 use crate::uapi::{MapType, ProgType};
 use crate::verifier::Refusal;
@@ -32,7 +32,7 @@ pub enum LoadError {
         why: BtfError,
     },
     /// The kernel made no map.
-    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}{}", hint(*.errno, beyond.as_deref()), size_hint(*.errno, *.max_entries))]
+    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}{}", hint(*.errno, beyond.as_deref()), map_hint(*.errno, *.max_entries, fault.as_deref()))]
     MapCreate {
         /// The map.
         map: String,
@@ -46,6 +46,8 @@ pub enum LoadError {
         max_entries: u32,
         /// What it asks for and this kernel is too old for.
         beyond: Option<Box<Demand>>,
+        /// The attribute that its type does not take, if one is known.
+        fault: Option<Box<MapFault>>,
         /// Why.
         errno: Errno,
     },
@@ -385,6 +387,11 @@ impl LoadError {
             return None;
         };
         if let Because::Verifier(refusal) = because.as_ref() { Some(refusal) } else { None }
+    }
+
+    /// The attribute of a map that its type does not take, if it is a map that was refused, and one is known.
+    pub fn fault(&self) -> Option<&MapFault> {
+        if let Self::MapCreate { fault, .. } = self { fault.as_deref() } else { None }
     }
 
     /// The errno, if a call failed.

@@ -1,7 +1,7 @@
 //! What errors say behind an errno: what it may mean, and what to do about it.
 
 use super::{Because, ETHERNET_HEADER};
-use crate::plan::Demand;
+use crate::plan::{Demand, MapFault};
 use crate::sys::{Errno, Log};
 use crate::trace::hex;
 
@@ -51,13 +51,16 @@ pub(super) fn hint(errno: Errno, beyond: Option<&Demand>) -> String {
     }
 }
 
-/// Sizes that loaders set before they load stand as 0 in the object.
-pub(super) fn size_hint(errno: Errno, max_entries: u32) -> &'static str {
-    let open = errno == Errno::EINVAL && max_entries == 0;
-    if open {
-        "; its definition leaves the number of entries open: give it with --map NAME=ENTRIES"
-    } else {
-        ""
+/// Which attribute of a map is at fault. Sizes that loaders set before they load stand as 0 in the object.
+pub(super) fn map_hint(errno: Errno, max_entries: u32, fault: Option<&MapFault>) -> String {
+    match fault {
+        Some(MapFault { attribute: "max_entries", .. }) | None
+            if errno == Errno::EINVAL && max_entries == 0 =>
+        {
+            "; its definition leaves the number of entries open: give it with --map NAME=ENTRIES".to_string()
+        }
+        Some(fault) => format!("; {fault}"),
+        None => String::new(),
     }
 }
 

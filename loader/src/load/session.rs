@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::hints::says_unknown;
 use super::made::MadeMaps;
 use super::parallel::{self, Ahead, OnFailure};
 use super::pins::Pins;
@@ -274,7 +275,12 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             let without = self.kernel.map_create(&MapCreate { types: None, ..request });
             result = without.map(|fd| (fd, Some(note)));
         }
+        let fault = |errno| {
+            let asked = says_unknown(errno).then(|| create.fault(self.plan.page_size, types.is_some()));
+            asked.flatten().map(Box::new)
+        };
         result.map_err(|errno| LoadError::MapCreate {
+            fault: fault(errno),
             map: create.name.clone(),
             ty: create.ty,
             key_size: create.key_size,

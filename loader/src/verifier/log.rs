@@ -100,7 +100,15 @@ pub(super) fn read(line: &str) -> Line<'_> {
         return Line::Source(source(comment));
     }
     let read = jump(line).or_else(|| numbered(line)).or_else(|| bare(line));
-    read.unwrap_or(Line::Message(line))
+    read.unwrap_or(Line::Message(without_counts(line)))
+}
+
+/// Some messages do not end their line.
+fn without_counts(line: &str) -> &str {
+    match line.split_once("processed ") {
+        Some((message, counts)) if counts.contains(" insns (limit ") => message,
+        Some(_) | None => line,
+    }
 }
 
 /// `12: (61) r2 = ...` or `12: R1=...`.
@@ -202,6 +210,7 @@ mod tests {
             ("Validating f() func#1...", Line::Begins),
             ("R1 invalid mem access 'inv'", Line::Message("R1 invalid mem access 'inv'")),
             ("unreachable insn 2", Line::Message("unreachable insn 2")),
+            ("cannot do itprocessed 7 insns (limit 1000000)", Line::Message("cannot do it")),
         ];
         for (line, expected) in rows {
             assert_eq!(read(line), *expected, "{line}");

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::str::FromStr;
 
-use super::causes;
+use super::{Why, causes};
 
 /// Why programs are refused: one row of the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,19 +60,29 @@ impl<'l> Known<'l> {
         })
     }
 
+    /// The cause of a message that stands at the end of a line.
+    pub(super) fn at_end(line: &'l str, causes: impl Iterator<Item = &'static Cause>) -> Option<Self> {
+        let read_at_end = |pattern: &'static str| {
+            let Some(Part::Text(begins)) = parts(pattern).next() else {
+                return None;
+            };
+            read(pattern, line.get(line.rfind(begins)?..)?)
+        };
+        causes.into_iter().find_map(|cause| {
+            let holes = cause.messages.iter().find_map(|pattern| read_at_end(pattern))?;
+            Some(Self { cause, holes })
+        })
+    }
+
+    /// The cause, and its sentences filled in.
+    pub(super) fn why(&self) -> Why {
+        let Self { cause, .. } = self;
+        Why { cause, explanation: self.fill(cause.explanation), advice: self.fill(cause.advice) }
+    }
+
     /// What the message says in this place.
     pub(super) fn number<N: FromStr>(&self, hole: &str) -> Option<N> {
         self.hole(hole)?.parse().ok()
-    }
-
-    /// What the cause means in this case.
-    pub(super) fn explanation(&self) -> String {
-        self.fill(self.cause.explanation)
-    }
-
-    /// What to change in this case.
-    pub(super) fn advice(&self) -> String {
-        self.fill(self.cause.advice)
     }
 
     fn hole(&self, name: &str) -> Option<&'l str> {
@@ -177,7 +187,7 @@ mod tests {
     #[test]
     fn sentences_ask_only_for_what_every_message_says() {
         let mut wrong = Vec::new();
-        for cause in causes::all() {
+        for cause in causes::all().chain(causes::types()) {
             let holes = |text| parts(text).filter(|part| matches!(part, Part::Hole(_)));
             let asked = [cause.explanation, cause.advice].into_iter().flat_map(holes);
             for (hole, pattern) in asked.flat_map(|hole| cause.messages.iter().map(move |said| (hole, said)))
@@ -192,9 +202,10 @@ mod tests {
 
     #[test]
     fn rows_are_whole_and_names_are_given_once() {
-        let names: BTreeSet<_> = causes::all().map(|cause| cause.name).collect();
-        assert_eq!(names.len(), causes::all().count());
-        for cause in causes::all() {
+        let rows = || causes::all().chain(causes::types());
+        let names: BTreeSet<_> = rows().map(|cause| cause.name).collect();
+        assert_eq!(names.len(), rows().count());
+        for cause in rows() {
             let Cause { name, messages, explanation, advice, .. } = cause;
             assert!(!messages.is_empty(), "{name}");
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{name}");

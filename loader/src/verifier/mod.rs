@@ -16,6 +16,7 @@ mod state;
 mod story;
 mod text;
 mod track;
+mod types;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,6 +26,7 @@ use crate::link::LinkedProgram;
 use crate::spec::ObjectSpec;
 
 pub use messages::{About, Cause};
+pub use types::{TypesRefusal, explain_types};
 
 /// The program that a log is about.
 #[derive(Clone, Copy, Debug)]

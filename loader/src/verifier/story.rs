@@ -9,7 +9,7 @@ use super::messages::{About, Known, named};
 use super::place::{self, Place};
 use super::stack::{self, Frame};
 use super::track::{Back, Found, Happened, Track, track};
-use super::{Event, EventKind, Location, Program, Refusal, Register, Source, Why};
+use super::{Event, EventKind, Location, Program, Refusal, Register, Source};
 use crate::insn::InsnIdx;
 
 /// Most registers that are told of.
@@ -54,11 +54,7 @@ pub(super) fn tell(log: &str, cut: bool, program: Option<Program<'_>>) -> Option
         frames.chain(taken).chain(tracks.iter().map(|(place, track)| teller.register(*place, track)));
     Some(Refusal {
         message: ending.message.iter().map(ToString::to_string).collect(),
-        why: known.as_ref().map(|known| Why {
-            cause: known.cause,
-            explanation: known.explanation(),
-            advice: known.advice(),
-        }),
+        why: known.as_ref().map(Known::why),
         at,
         registers: registers.collect(),
         branches: teller.branches(&ending),

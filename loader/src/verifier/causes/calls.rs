@@ -144,6 +144,24 @@ pub(super) const CAUSES: &[Cause] = &[
         "make one tail call for each table",
     ),
     row(
+        "helper-writes",
+        &["{helper}() may write into memory pointed by R{reg} type={type}"],
+        "{helper}() writes to what it is given, and memory of type {type} may only be read",
+        "pass memory of your own: a variable on the stack, or a map value",
+    ),
+    row(
+        "helper-flags",
+        &["get_local_storage() doesn't support non-zero flags"],
+        "the helper takes no flags",
+        "pass 0",
+    ),
+    row(
+        "device-bound",
+        &["metadata kfuncs require device-bound program", "program is bound to device {}"],
+        "the function reads what a device says of a packet, and the program is not bound to a device",
+        "load the program for one device (BPF_F_XDP_DEV_BOUND_ONLY), or do without the function",
+    ),
+    row(
         "socket-update",
         &["cannot update sockmap in this context"],
         "programs of this type may not change maps of sockets",

@@ -68,7 +68,7 @@ pub(super) const CAUSES: &[Cause] = &[
     row(
         "rcu-unbalanced",
         &[
-            "nested rcu read lock", "unmatched rcu read unlock", "bpf_rcu_read_unlock is missing",
+            "bpf_throw cannot be used inside bpf_rcu_read_lock-ed region", "nested rcu read lock", "unmatched rcu read unlock", "bpf_rcu_read_unlock is missing",
             "BPF_EXIT instruction in main prog cannot be used inside bpf_rcu_read_lock-ed region",
         ],
         "bpf_rcu_read_lock() and bpf_rcu_read_unlock() are not paired on this path",
@@ -77,7 +77,7 @@ pub(super) const CAUSES: &[Cause] = &[
     row(
         "preempt-unbalanced",
         &[
-            "{} bpf_preempt_enable is missing", "{} bpf_preempt_enable(s) are missing", "unmatched attempt to enable preemption",
+            "bpf_throw cannot be used inside bpf_preempt_disable-ed region", "{} bpf_preempt_enable is missing", "{} bpf_preempt_enable(s) are missing", "unmatched attempt to enable preemption",
             "BPF_EXIT instruction in main prog cannot be used inside bpf_preempt_disable-ed region",
             "BPF_EXIT instruction in main prog cannot be used inside bpf_local_irq_save-ed region",
         ],

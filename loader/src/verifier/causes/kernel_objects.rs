@@ -13,7 +13,7 @@ pub(super) const CAUSES: &[Cause] = &[
     ),
     row(
         "struct-readonly",
-        &["only read is supported", "only read from {} is supported"],
+        &["only read is supported", "only read from {} is supported", "no write support to {} at off {}"],
         "the kernel's structures may only be read in this way",
         "write to your own memory, or through the helper that is for it",
     ),
@@ -47,7 +47,7 @@ pub(super) const CAUSES: &[Cause] = &[
     ),
     row(
         "field-access",
-        &["{field} cannot be accessed directly by load/store"],
+        &["{field} cannot be accessed directly by load/store", "direct access to {field} is disallowed"],
         "the field {field} is the kernel's own, and programs may not read or write it directly",
         "use the helpers that are for it, and copy values around it",
     ),
@@ -70,6 +70,18 @@ pub(super) const CAUSES: &[Cause] = &[
         "keep it in a variable of its own on the stack, release it before it is made again, and touch it only through its helpers",
     ),
     row(
+        "dynptr-memory",
+        &["Unsupported reg type {type} for bpf_dynptr_from_mem data"],
+        "a dynptr cannot be made of memory of type {type}",
+        "make it of a map value, or of memory that the kernel gave",
+    ),
+    row(
+        "object-new",
+        &["local type ID argument must be in range [0, U32_MAX]", "bpf_obj_new/bpf_percpu_obj_new {}", "bpf_percpu_obj_new type {}", "kfunc bpf_rdonly_cast type ID argument must be of a struct", "arg#{} expected for bpf_obj_drop_impl()", "arg#{} expected for bpf_percpu_obj_drop_impl()"],
+        "objects are made of structures of the program's own types only",
+        "give it a struct that the program defines: `bpf_obj_new(typeof(*node))`",
+    ),
+    row(
         "iterator-state",
         &["expected an initialized iter_{iter} as arg #{}", "expected uninitialized iter_{iter} as arg #{}", "expected valid {iter} as arg #{}"],
         "the iterator {iter} is not in the state that the call wants",
@@ -84,7 +96,8 @@ pub(super) const CAUSES: &[Cause] = &[
     row(
         "graph-node",
         &[
-            "rbtree_remove node input must be non-owning ref", "rbtree_remove not allowed in rbtree cb", "arg#{} expected pointer to allocated object", "allocated object must be referenced",
+            "rbtree_remove node input must be non-owning ref", "rbtree_remove not allowed in rbtree cb", "bpf_rbtree_remove not allowed in rbtree cb", "bpf_rbtree_remove can only take non-owning or refcounted {} pointer",
+            "can't spin_{lock,unlock} in rbtree cb", "arg#1 offset={}, but expected {} at offset={}", "arg#{} expected pointer to allocated object", "allocated object must be referenced",
             "held lock and object are not in the same allocation", "operation on {} expects arg#1 {}", "arg#{} expected pointer to map value or allocated object",
             "arg#{} is neither owning or non-owning ref", "arg#{} doesn't point to a type with bpf_refcount field",
         ],

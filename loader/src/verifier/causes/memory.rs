@@ -159,6 +159,12 @@ pub(super) const CAUSES: &[Cause] = &[
         "do not mix pointers and bytes in one variable, and do not store parts of pointers",
     ),
     row(
+        "buffer-variable",
+        &["R{reg} invalid variable buffer offset: off={}, var_off={}"],
+        "the offset into the buffer is not a constant",
+        "use constant offsets, or copy the bytes to the stack first",
+    ),
+    row(
         "frame-pointer-write",
         &["frame pointer is read only"],
         "R10 is the address of the stack, and may not be changed",

@@ -12,13 +12,19 @@ mod code;
 mod held;
 mod kernel_objects;
 mod memory;
+mod types;
 mod values;
 
 use super::messages::{About, Cause};
 
-/// All rows, in the order in which they are tried.
+/// All rows about programs, in the order in which they are tried.
 pub fn all() -> impl Iterator<Item = &'static Cause> {
     TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// The rows about an object's types, in the order in which they are tried.
+pub fn types() -> impl Iterator<Item = &'static Cause> {
+    types::CAUSES.iter()
 }
 
 const TABLES: &[&[Cause]] = &[
