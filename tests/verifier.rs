@@ -147,3 +147,15 @@ fn refused_types_are_explained() {
         }
     });
 }
+
+#[test]
+fn the_documentation_has_every_broken_program() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/verifier.md");
+    let page = fs::read_to_string(path).expect("docs/verifier.md");
+    for (name, cause) in BROKEN {
+        let (number, line) = marked(name);
+        let line = line.replace("/* refused here */", "");
+        let row = format!("| `{name}` | {number}: `{}` | **{cause}**: ", line.trim());
+        assert!(page.contains(&row), "no {row:?}");
+    }
+}

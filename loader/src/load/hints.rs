@@ -86,6 +86,8 @@ pub(super) fn reason(log: &Log, because: Option<&Because>, errno: Errno, beyond:
         Some(Because::Poisoned(poisoned)) => return format!(": {poisoned}"),
         Some(Because::Lack(lack)) => return lack.to_string(),
         Some(Because::Verifier(refusal)) => Some(refusal.message.join("; ")),
+        // Linux before 6.4 keeps the beginning of a log, and what is last there is no reason.
+        None if log.truncated => Some("the verifier's log is longer than the room for it, and its end is cut off; verify --log shows up to 64 MiB".to_string()),
         None => log.summary().map(ToString::to_string),
     };
     let said = said.map(|said| format!(": {said}")).unwrap_or_default();

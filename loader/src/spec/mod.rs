@@ -21,7 +21,7 @@ mod target;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::btf::{Btf, CoreRelo, LineInfo, TypeId};

@@ -107,10 +107,15 @@ impl Teller<'_> {
             }
             let (place, found) = follow(place, &ending.back);
             // What was added to it tells more than it does itself.
-            let by =
-                found.events.iter().find_map(|event| Some((Place::Reg(event.by?), event.before.clone())));
+            let added = found.events.iter().find_map(|event| Some((Place::Reg(event.by?), event.clone())));
             tracks.push((place, found));
-            tracks.extend(by.map(|(by, before)| follow(by, &before)));
+            tracks.extend(added.map(|(by, event)| {
+                let (by, mut track) = follow(by, &event.before);
+                // The instruction that adds it leaves it as it is.
+                let beside = event.insn.after.and_then(|after| after.of(by));
+                track.state = beside.or(track.state);
+                (by, track)
+            }));
         }
         tracks
     }

@@ -62,16 +62,29 @@ impl<'l> Back<'l> {
         })
     }
 
-    /// Goes to an instruction; `false` if it is not there.
+    /// Goes to an instruction; `false` if it is not there. What lies between is another path, unless nothing lies there.
     fn skip_to(&mut self, slot: u32) -> bool {
+        let mut near = true;
         loop {
             let before = self.lines.clone();
             let Some(line) = self.lines.next() else {
                 return false;
             };
-            if matches!(log::read(line), Line::Insn(insn) if insn.slot == slot) {
-                self.lines = before;
-                return true;
+            match log::read(line) {
+                Line::Insn(insn) if insn.slot == slot => {
+                    self.lines = before;
+                    return true;
+                }
+                Line::Insn(_) => near = false,
+                Line::Returns if near => self.depth = self.depth.saturating_add(1),
+                Line::Enters if near => self.depth = self.depth.saturating_sub(1),
+                Line::State(_)
+                | Line::Source(_)
+                | Line::Enters
+                | Line::Returns
+                | Line::Begins
+                | Line::Note
+                | Line::Message(_) => {}
             }
         }
     }
@@ -90,10 +103,11 @@ impl<'l> Iterator for Back<'l> {
                 Line::Insn(insn) => return Some((Found::Insn(insn), self.depth)),
                 Line::Source(source) => return Some((Found::Source(source), self.depth)),
                 Line::State(line) => {
+                    let depth = self.depth;
                     if line.from.is_some_and(|from| !self.skip_to(from)) {
                         self.end = Some(End::Lost);
                     }
-                    return Some((Found::State(line.state), self.depth));
+                    return Some((Found::State(line.state), depth));
                 }
                 Line::Enters => self.depth = self.depth.saturating_sub(1),
                 Line::Returns => self.depth = self.depth.saturating_add(1),
