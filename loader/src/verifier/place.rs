@@ -84,8 +84,12 @@ pub(super) fn effect(text: &str, place: Place) -> Option<Effect> {
     if operator != "=" || is_partial(text) {
         return Some(Effect::Changes(register(value).filter(|_| operator != "=")));
     }
-    let copied = copied(value).or_else(|| memory(value)).filter(|from| *from != place);
-    Some(copied.map_or(Effect::Fills, Effect::Copies))
+    match copied(value).or_else(|| memory(value)) {
+        // `w1 = w1` cuts off the upper half.
+        Some(from) if from == place => Some(Effect::Changes(None)),
+        Some(from) => Some(Effect::Copies(from)),
+        None => Some(Effect::Fills),
+    }
 }
 
 /// Registers that an instruction uses: those that it goes through to memory, otherwise all that it reads.
@@ -157,6 +161,7 @@ mod tests {
             ("r2 = r1", r2, Some(Effect::Copies(r1))),
             ("w2 = w1", r2, Some(Effect::Copies(r1))),
             ("r2 = (s16)r1", r2, Some(Effect::Copies(r1))),
+            ("w2 = w2", r2, Some(Effect::Changes(None))),
             ("r2 += r1", r2, Some(Effect::Changes(Some(1)))),
             ("r2 <<= 32", r2, Some(Effect::Changes(None))),
             ("r2 s>>= 32", r2, Some(Effect::Changes(None))),

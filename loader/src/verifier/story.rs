@@ -3,8 +3,9 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::str::FromStr;
 
-use super::log::{self, InsnLine, Line};
+use super::log::{self, InsnLine, Line, StateLine};
 use super::messages::{About, Known, named};
 use super::place::{self, Place};
 use super::stack::{self, Frame};
@@ -14,6 +15,9 @@ use crate::insn::InsnIdx;
 
 /// Most registers that are told of.
 const MOST_REGISTERS: usize = 4;
+
+/// It points to the top of the stack, and nothing happens to it.
+const FRAME_POINTER: Place = Place::Reg(10);
 
 /// Most branches that are told of.
 const MOST_BRANCHES: usize = 3;
@@ -29,101 +33,112 @@ struct Ending<'l> {
 }
 
 pub(super) fn tell(log: &str, cut: bool, program: Option<Program<'_>>) -> Option<Refusal> {
-    let teller = Teller { cut, program };
     let ending = ending(log)?;
-    let first = |reg| track(Place::Reg(reg), ending.back.clone(), cut).state;
-    let known = ending.message.iter().find_map(|line| Known::find(line, first));
+    let held = |reg| track(Place::Reg(reg), ending.back.clone(), cut).state;
+    let known = ending.message.iter().find_map(|line| Known::find(line, held));
     let about = known.as_ref().map_or(About::Insn, |known| known.cause.about);
-    let (slot, insn) = (known.as_ref().and_then(|known| known.number("insn")), ending.stopped);
-    let at = match (slot, insn) {
-        (Some(slot), Some(insn)) if insn.slot == slot => Some(teller.location(insn, &ending.back)),
-        (Some(slot), _) => Some(teller.slot(slot, log)),
-        (None, Some(insn)) if about == About::Insn => Some(teller.location(insn, &ending.back)),
-        (None, _) => None,
-    };
-    let mut tracks = if about == About::Insn { teller.tracks(&ending) } else { Vec::new() };
-    let slot_of_stack = known.as_ref().and_then(|known| known.number("fp")).map(Place::stack);
-    tracks.extend(slot_of_stack.map(|place| (place, track(place, ending.back.clone(), cut))));
-    tracks.truncate(MOST_REGISTERS);
     let frames = program.filter(|_| about == About::Stack).map(stack::deepest).unwrap_or_default();
-    let at = at.or_else(|| Some(teller.slot(stack::beyond(&frames)?.0, log)));
-    let frames = frames.iter().map(|frame| teller.frame(frame, log));
-    let taken = known.as_ref().and_then(|known| teller.taken(known, &ending));
-    let whole = tracks.iter().all(|(_, track)| track.whole);
-    let registers =
-        frames.chain(taken).chain(tracks.iter().map(|(place, track)| teller.register(*place, track)));
+    let teller = Teller { log, cut, program, ending, known, about };
+    let tracks = teller.tracks();
+    let registers = tracks.iter().map(|(place, track)| teller.register(*place, track));
+    let frames_and_reference = frames.iter().map(|frame| teller.frame(frame)).chain(teller.taken());
     Some(Refusal {
-        message: ending.message.iter().map(ToString::to_string).collect(),
-        why: known.as_ref().map(Known::why),
-        at,
-        registers: registers.collect(),
-        branches: teller.branches(&ending),
-        whole,
+        message: teller.ending.message.iter().map(ToString::to_string).collect(),
+        why: teller.known.as_ref().map(Known::why),
+        at: teller.at().or_else(|| Some(teller.slot(stack::beyond(&frames)?))),
+        registers: frames_and_reference.chain(registers).collect(),
+        branches: teller.branches(),
+        whole: tracks.iter().all(|(_, track)| track.whole),
     })
 }
 
-/// What a log ends with: behind the last instruction and the last state only what matters is said.
+/// What a log ends with: all that is said behind the last instruction, or behind the last branch.
 fn ending(log: &str) -> Option<Ending<'_>> {
     let mut lines = log.lines().rev();
     let mut message = Vec::new();
     let mut stopped = None;
-    let mut back = Back::new(lines.clone());
-    while let Some(line) = lines.next() {
+    for line in lines.by_ref() {
         match log::read(line) {
             Line::Message(text) => message.push(text),
             Line::Insn(insn) => {
                 stopped = Some(insn);
-                back = Back::new(lines.clone());
                 break;
             }
-            Line::State(_) | Line::Begins if !message.is_empty() => {
-                back = Back::new(lines.clone());
-                break;
-            }
+            Line::State(StateLine { from: Some(_), .. }) | Line::Begins if !message.is_empty() => break,
             Line::State(_) | Line::Source(_) | Line::Enters | Line::Returns | Line::Begins | Line::Note => {}
         }
     }
     message.reverse();
-    (!message.is_empty()).then_some(Ending { message, stopped, back })
+    (!message.is_empty()).then_some(Ending { message, stopped, back: Back::new(lines) })
 }
 
-struct Teller<'p> {
+struct Teller<'l, 'p> {
+    log: &'l str,
     cut: bool,
     program: Option<Program<'p>>,
+    ending: Ending<'l>,
+    known: Option<Known<'l>>,
+    about: About,
 }
 
-impl Teller<'_> {
-    /// The registers that the message names; if it names none, those that the instruction uses.
-    fn tracks<'l>(&self, ending: &Ending<'l>) -> Vec<(Place, Track<'l>)> {
-        let follow = |place, back: &Back<'l>| (place, track(place, back.clone(), self.cut));
-        let mut registers: Vec<u8> = ending.message.iter().flat_map(|line| named(line)).collect();
-        if registers.is_empty() {
-            registers.extend(ending.stopped.iter().flat_map(|insn| place::used(insn.text)));
+impl<'l> Teller<'l, '_> {
+    /// What the message says in this place.
+    fn number<N: FromStr>(&self, hole: &str) -> Option<N> {
+        self.known.as_ref()?.number(hole)
+    }
+
+    /// The instruction that the message names, or at which it was said.
+    fn at(&self) -> Option<Location> {
+        let Ending { stopped, back, .. } = &self.ending;
+        match (self.number("insn"), stopped) {
+            (Some(slot), Some(insn)) if insn.slot == slot => Some(self.location(*insn, back)),
+            (Some(slot), _) => Some(self.slot(InsnIdx(slot))),
+            (None, Some(insn)) if self.about == About::Insn => Some(self.location(*insn, back)),
+            (None, _) => None,
         }
+    }
+
+    /// The registers and the slot of the stack that the message names; if it names none, the registers that the instruction
+    /// uses. What was added to one stands behind it: it tells more than the register does itself.
+    fn tracks(&self) -> Vec<(Place, Track<'l>)> {
+        if self.about != About::Insn {
+            return Vec::new();
+        }
+        let Ending { message, stopped, back } = &self.ending;
+        let mut places: Vec<u8> = message.iter().flat_map(|line| named(line)).collect();
+        if places.is_empty() {
+            places.extend(stopped.iter().flat_map(|insn| place::used(insn.text)));
+        }
+        let on_stack = self.number("fp").map(Place::stack);
         let mut tracks: Vec<(Place, Track<'l>)> = Vec::new();
-        for place in registers.into_iter().map(Place::Reg).filter(|place| *place != Place::Reg(10)) {
-            if tracks.iter().any(|(other, _)| *other == place) {
-                continue;
+        for place in
+            places.into_iter().map(Place::Reg).filter(|place| *place != FRAME_POINTER).chain(on_stack)
+        {
+            if tracks.iter().all(|(other, _)| *other != place) {
+                let found = track(place, back.clone(), self.cut);
+                let added = found.events.iter().find_map(|event| self.added(event));
+                tracks.push((place, found));
+                tracks.extend(added);
             }
-            let (place, found) = follow(place, &ending.back);
-            // What was added to it tells more than it does itself.
-            let added = found.events.iter().find_map(|event| Some((Place::Reg(event.by?), event.clone())));
-            tracks.push((place, found));
-            tracks.extend(added.map(|(by, event)| {
-                let (by, mut track) = follow(by, &event.before);
-                // The instruction that adds it leaves it as it is.
-                let beside = event.insn.after.and_then(|after| after.of(by));
-                track.state = beside.or(track.state);
-                (by, track)
-            }));
         }
+        tracks.truncate(MOST_REGISTERS);
         tracks
     }
 
+    /// The register by which another one was changed.
+    fn added(&self, event: &Happened<'l>) -> Option<(Place, Track<'l>)> {
+        let by = Place::Reg(event.by?);
+        let mut found = track(by, event.before.clone(), self.cut);
+        // The instruction that adds it leaves it as it is.
+        let beside = event.insn.after.and_then(|after| after.of(by));
+        found.state = beside.or(found.state);
+        Some((by, found))
+    }
+
     /// The last branches before the end.
-    fn branches(&self, ending: &Ending<'_>) -> Vec<Event> {
-        let mut back = ending.back.clone();
-        let mut next = ending.stopped.map(|insn| insn.slot);
+    fn branches(&self) -> Vec<Event> {
+        let mut back = self.ending.back.clone();
+        let mut next = self.ending.stopped.map(|insn| insn.slot);
         let mut found = Vec::new();
         while let (Some((line, _)), true) = (back.next(), found.len() < MOST_BRANCHES) {
             let Found::Insn(insn) = line else {
@@ -148,10 +163,9 @@ impl Teller<'_> {
     }
 
     /// A function with what it needs of the stack.
-    fn frame(&self, frame: &Frame, log: &str) -> Register {
+    fn frame(&self, frame: &Frame) -> Register {
         let function = self.program.map(|program| program.spec.function_name(frame.func));
-        let called =
-            |call: InsnIdx| Event { kind: EventKind::Called, at: self.slot(call.0, log), state: None };
+        let called = |call: InsnIdx| Event { kind: EventKind::Called, at: self.slot(call), state: None };
         Register {
             name: format!("stack of {}", function.unwrap_or("?")),
             state: Some(format!("{} bytes", frame.bytes)),
@@ -168,9 +182,9 @@ impl Teller<'_> {
     }
 
     /// The reference that was not given back, and where it was taken.
-    fn taken(&self, known: &Known<'_>, ending: &Ending<'_>) -> Option<Register> {
-        let (id, slot): (u32, u32) = (known.number("id")?, known.number("taken")?);
-        let mut back = ending.back.clone();
+    fn taken(&self) -> Option<Register> {
+        let (id, slot): (u32, u32) = (self.number("id")?, self.number("taken")?);
+        let mut back = self.ending.back.clone();
         let at = loop {
             match back.next() {
                 Some((Found::Insn(insn), _)) if insn.slot == slot => break self.location(insn, &back),
@@ -192,10 +206,10 @@ impl Teller<'_> {
     }
 
     /// An instruction that the message names, wherever in the log it stands.
-    fn slot(&self, slot: u32, log: &str) -> Location {
-        let mut lines = log.lines().rev();
+    fn slot(&self, slot: InsnIdx) -> Location {
+        let mut lines = self.log.lines().rev();
         let is_it = |line| match log::read(line) {
-            Line::Insn(insn) => Some(insn).filter(|insn| insn.slot == slot),
+            Line::Insn(insn) => Some(insn).filter(|insn| insn.slot == slot.0),
             Line::State(_)
             | Line::Source(_)
             | Line::Enters
@@ -206,7 +220,7 @@ impl Teller<'_> {
         };
         match lines.find_map(is_it) {
             Some(insn) => self.location(insn, &Back::new(lines)),
-            None => self.at_slot(slot, None, None),
+            None => self.at_slot(slot.0, None, None),
         }
     }
 
