@@ -80,7 +80,11 @@ fn what_the_kernel_cut_off_is_not_guessed() {
     assert!(!refusal.whole);
     assert!(refusal.to_string().contains("the kernel cut the log"), "{refusal}");
     // Before Linux 6.4 it is the end that is missing, and with it the message.
-    assert_eq!(explain(&log("beginning_only-5.4.txt"), true, None), None);
+    let beginning = log("branches-5.4.txt");
+    let counts = beginning.find("processed ").unwrap();
+    for end in 0..counts {
+        assert_eq!(explain(&beginning[..end], true, None), None, "{}", &beginning[..end]);
+    }
 }
 
 #[test]
@@ -108,7 +112,7 @@ fn no_log_is_too_strange() {
         let _any = explain(text, true, None);
     }
     // Every beginning and every end of every log.
-    for name in ["branches-5.4.txt", "calls-6.2.txt", "no_source-5.10.txt", "beginning_only-5.4.txt"] {
+    for name in ["branches-5.4.txt", "calls-6.2.txt", "no_source-5.10.txt"] {
         let log = log(name);
         for at in 0..log.len() {
             let _any = (explain(&log[at..], true, None), explain(&log[..at], true, None));

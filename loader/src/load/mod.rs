@@ -69,7 +69,8 @@ pub struct Given {
 pub enum LogPolicy {
     /// Nothing.
     None,
-    /// One more try with a buffer of 64 KiB, which holds the log's end (its beginning before Linux 6.4).
+    /// One more try with a buffer of 64 KiB, which holds the log's end. Before Linux 6.4 it holds the beginning; then the message
+    /// is asked for alone.
     #[default]
     End,
     /// More tries with growing buffers up to 64 MiB, until the whole log fits.

@@ -11,12 +11,15 @@ use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
 use crate::plan::{LoadProgram, MapSlot, SlotValue};
 use crate::spec::MapId;
-use crate::sys::{Errno, Kernel, LogRequest, Named, ProgLoad, ProgTypes, Reply};
+use crate::sys::{Errno, Kernel, Log, LogRequest, Named, ProgLoad, ProgTypes, Reply};
 use crate::uapi::MapType;
 use crate::verifier;
 
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
 const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
+
+/// Level of a log with messages and counts, and no instructions. Source: `BPF_LOG_STATS`. Since: Linux 5.2.
+const MESSAGES_ONLY: u32 = 4;
 
 /// What the kernel says that another type would not change: the program is too large for the verifier, and to try that once
 /// takes long enough; or memory or descriptors are short.
@@ -195,7 +198,8 @@ impl<K: Kernel> Session<'_, '_, K> {
         // What the loader itself put there says more about a refusal than the verifier can.
         let poisoned = || poisoned::find(self.spec(), linked, &log.text).map(Because::Poisoned);
         let sent = verifier::Program { spec: self.spec(), linked };
-        let refusal = || verifier::explain(&log.text, log.truncated, Some(sent)).map(Because::Verifier);
+        let told = || verifier::explain(&log.text, log.truncated, Some(sent));
+        let refusal = || told().or_else(|| self.message_alone(&request, &log, sent)).map(Because::Verifier);
         let because = lack.map(Because::Lack).or_else(poisoned).or_else(refusal);
         Err(LoadError::ProgLoad {
             program: program.name.clone(),
@@ -207,6 +211,23 @@ impl<K: Kernel> Session<'_, '_, K> {
             because: because.map(Box::new),
             log,
         })
+    }
+
+    /// The verifier's message, where the log was too long and its end is missing, as before Linux 6.4: asked for without the
+    /// instructions before it. The path stays unknown.
+    fn message_alone(
+        &self,
+        request: &ProgLoad<'_>,
+        log: &Log,
+        sent: verifier::Program<'_>,
+    ) -> Option<verifier::Refusal> {
+        if !log.truncated {
+            return None;
+        }
+        let wanted = Some(LogRequest { level: MESSAGES_ONLY, size: FIRST_LOG });
+        let reply = self.kernel.prog_load(&ProgLoad { log: wanted, ..*request });
+        let told = verifier::explain(&reply.log.text, reply.log.truncated, Some(sent))?;
+        Some(verifier::Refusal { whole: false, ..told })
     }
 
     fn map_refs<'s>(

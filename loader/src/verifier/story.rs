@@ -16,6 +16,9 @@ use crate::insn::InsnIdx;
 /// Most registers that are told of.
 const MOST_REGISTERS: usize = 4;
 
+/// Most lines of counts at the end of a log.
+const LAST_COUNTS: usize = 4;
+
 /// It points to the top of the stack, and nothing happens to it.
 const FRAME_POINTER: Place = Place::Reg(10);
 
@@ -33,7 +36,7 @@ struct Ending<'l> {
 }
 
 pub(super) fn tell(log: &str, cut: bool, program: Option<Program<'_>>) -> Option<Refusal> {
-    let ending = ending(log)?;
+    let ending = Some(log).filter(|log| !cut || has_end(log)).and_then(ending)?;
     let held = |reg| track(Place::Reg(reg), ending.back.clone(), cut).state;
     let known = ending.message.iter().find_map(|line| Known::find(line, held));
     let about = known.as_ref().map_or(About::Insn, |known| known.cause.about);
@@ -50,6 +53,11 @@ pub(super) fn tell(log: &str, cut: bool, program: Option<Program<'_>>) -> Option
         branches: teller.branches(),
         whole: tracks.iter().all(|(_, track)| track.whole),
     })
+}
+
+/// Whether a log that was cut has its end. The last words are counts.
+fn has_end(log: &str) -> bool {
+    log.lines().rev().take(LAST_COUNTS).any(|line| line.starts_with("processed "))
 }
 
 /// What a log ends with: all that is said behind the last instruction, or behind the last branch.
