@@ -8,6 +8,7 @@ use rxdp_loader::plan::PlanError;
 use rxdp_loader::sys::tracefs::TraceError;
 use rxdp_loader::sys::{Errno, Log};
 use rxdp_loader::uapi::ProgType;
+use rxdp_loader::verifier::Refusal;
 use rxdp_netlink::{NetlinkError, XdpMode};
 use rxdp_sandbox::SandboxError;
 
@@ -146,6 +147,11 @@ impl Failure {
     /// What the verifier wrote, if it was it that refused.
     pub(crate) fn log(&self) -> Option<&Log> {
         self.load_error()?.log()
+    }
+
+    /// Why the verifier refused, if it did and said why.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        self.load_error()?.refusal()
     }
 
     /// The error of loading, if it came to that.

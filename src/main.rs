@@ -8,6 +8,7 @@ mod job;
 mod packets;
 mod pins;
 mod record;
+mod refusal;
 mod report;
 mod select;
 mod stay;
@@ -17,6 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use rxdp_loader::sys::Log;
 
 use args::{Cli, Verb};
 use error::Failure;
@@ -26,7 +28,7 @@ use error::Failure;
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
-/// Lines of a verifier log that an error shows; `-v` shows all.
+/// Lines of a verifier log that an error shows where nothing was read from it; `-v` shows all.
 const LOG_LINES: usize = 30;
 
 fn main() -> ExitCode {
@@ -56,18 +58,33 @@ fn main() -> ExitCode {
 
 fn explain(failure: &Failure, verbose: bool) -> io::Result<()> {
     let mut err = io::stderr().lock();
-    if let Some(log) = failure.log() {
-        let lines: Vec<&str> = log.text.lines().collect();
-        let shown = if verbose { lines.len() } else { LOG_LINES };
-        let skipped = lines.len().saturating_sub(shown);
-        writeln!(err, "verifier log{}:", if log.truncated { " (cut by the kernel)" } else { "" })?;
-        if skipped > 0 {
-            writeln!(err, "  ... {skipped} lines more with -v or verify --log")?;
-        }
-        for line in lines.iter().skip(skipped) {
-            writeln!(err, "  {line}")?;
-        }
+    let refusal = failure.refusal();
+    // What the log says is told below; without that, its end has to speak for itself.
+    let lines = match (verbose, refusal) {
+        (true, _) => usize::MAX,
+        (false, Some(_)) => 0,
+        (false, None) => LOG_LINES,
+    };
+    if let Some(log) = failure.log().filter(|_| lines > 0) {
+        write_log(&mut err, log, lines)?;
     }
     writeln!(err, "rxdp-load: {failure}")?;
+    if let Some(refusal) = refusal {
+        report::refusal(&mut err, refusal, "  ")?;
+        if !verbose {
+            writeln!(err, "  the whole log: -v, or rxdp-load verify --log")?;
+        }
+    }
     failure.advice().iter().try_for_each(|line| writeln!(err, "  {line}"))
+}
+
+/// The last lines of a verifier log.
+fn write_log(err: &mut impl Write, log: &Log, lines: usize) -> io::Result<()> {
+    let all = log.text.lines().count();
+    let skipped = all.saturating_sub(lines);
+    writeln!(err, "verifier log{}:", if log.truncated { " (cut by the kernel)" } else { "" })?;
+    if skipped > 0 {
+        writeln!(err, "  ... {skipped} lines more with -v or verify --log")?;
+    }
+    log.text.lines().skip(skipped).try_for_each(|line| writeln!(err, "  {line}"))
 }

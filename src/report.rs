@@ -8,6 +8,7 @@ use rxdp_loader::load::{LoadError, LoadedMap, LoadedObject, LoadedProgram};
 use rxdp_loader::plan::SlotSource;
 use rxdp_loader::spec::{MapSpec, ObjectSpec};
 use rxdp_loader::sys::Kernel;
+use rxdp_loader::verifier::Refusal;
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -207,6 +208,11 @@ pub(crate) fn slots(out: &mut impl Write, loaded: &Loaded) -> io::Result<()> {
         writeln!(out, "{}[{}] = {}{id}, {why}", slot.map, slot.fill.key, slot.value)?;
     }
     Ok(())
+}
+
+/// Why the verifier refused a program, each line behind `indent`.
+pub(crate) fn refusal(out: &mut impl Write, refusal: &Refusal, indent: &str) -> io::Result<()> {
+    refusal.to_string().lines().try_for_each(|line| writeln!(out, "{indent}{line}"))
 }
 
 /// A table without lines.

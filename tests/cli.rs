@@ -183,7 +183,7 @@ fn verify_reports_each_map_and_program_in_json() {
 
         let table = |name: &str| {
             json!({"name": name, "type": "prog_array", "key_size": 4, "value_size": 4, "max_entries": 100,
-                   "flags": 0, "ok": true, "error": null})
+                   "flags": 0, "ok": true, "error": null, "fault": null})
         };
         for (at, name) in ["jmp_table1", "jmp_table2"].into_iter().enumerate() {
             assert!(number(&taken(&mut row["maps"][at], "id")) > 0);
@@ -200,7 +200,7 @@ fn verify_reports_each_map_and_program_in_json() {
             }
             let rest = json!({"name": name, "section": section, "type": "xdp", "expected_attach_type": 37,
                               "ok": true, "error": null, "errno": null, "insns": null, "map_refs": null,
-                              "log": null});
+                              "log": null, "refusal": null});
             assert_eq!(*program, rest);
         }
     });

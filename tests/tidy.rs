@@ -44,6 +44,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "uapi",
         ],
     ),
+    ("verifier", &["insn", "link", "spec", "uapi"]),
     ("sys", &["btf", "bytes", "externs", "features", "insn", "trace", "uapi"]),
     (
         "load",
@@ -63,6 +64,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "target",
             "trace",
             "uapi",
+            "verifier",
         ],
     ),
     ("error", &["join", "load", "spec", "sys", "uapi"]),

@@ -69,6 +69,7 @@ pub mod tail_calls;
 pub mod target;
 pub mod trace;
 pub mod uapi;
+pub mod verifier;
 
 #[cfg(feature = "kernel")]
 pub mod bpf_load;

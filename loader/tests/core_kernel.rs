@@ -17,7 +17,7 @@ use rxdp_loader::features::Machine;
 use rxdp_loader::insn::InsnIdx;
 use rxdp_loader::link::LinkedObject;
 use rxdp_loader::load::{
-    self as room, Ask, Blame, CodeTypes, Given, Input, LoadError, LoadedMap, LoadedObject, verify,
+    self as room, Ask, Because, Blame, CodeTypes, Given, Input, LoadError, LoadedMap, LoadedObject, verify,
 };
 use rxdp_loader::plan::{Options, Select};
 use rxdp_loader::spec::ProgId;
@@ -252,6 +252,7 @@ fn what_the_loader_did_not_put_there_is_not_explained() {
     let options = Options { select: Select::One(ProgId::new(id)), ..xdp_options() };
     let plan = rxdp_loader::plan::plan(&object, &Machine::NEWEST, &options).unwrap();
     let error = room::execute(&plan, &Linux, Given::default()).unwrap_err();
-    let LoadError::ProgLoad { poisoned: None, .. } = &error else { panic!("{error:?}") };
+    let LoadError::ProgLoad { because, .. } = &error else { panic!("{error:?}") };
+    assert!(!matches!(because.as_deref(), Some(Because::Poisoned(_))), "{error:?}");
     assert!(error.to_string().ends_with("EINVAL: invalid func unknown#1000000"), "{error}");
 }

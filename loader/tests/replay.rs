@@ -278,7 +278,7 @@ fn a_log_that_does_not_fit_is_cut_or_asked_for_again() {
     let at = position(&calls, "PROG_LOAD xdp_other ");
     let replies = [
         ("", "EACCES"),
-        (" log=1:65536", "ENOSPC truncated=1 log=the\\send"),
+        (" log=1:65536", "ENOSPC truncated=1 log=the\\send\\nprocessed\\s9\\sinsns"),
         (" log=1:1048576", "ENOSPC truncated=1 log=more\\sof\\sit"),
         (" log=1:16777216", "EACCES log=all\\sof\\sit"),
     ];
@@ -291,8 +291,19 @@ fn a_log_that_does_not_fit_is_cut_or_asked_for_again() {
     };
     let end = load_with(LogPolicy::End, &refusing(&calls, at, &replies[..2]));
     let log = end.log().unwrap();
-    assert_eq!((log.text.as_str(), log.truncated), ("the end", true));
+    assert_eq!((log.text.as_str(), log.truncated), ("the end\nprocessed 9 insns", true));
     assert_eq!(end.errno(), Some(Errno::EACCES), "ENOSPC is about the log, not about the program");
+
+    // Before Linux 6.4 it is the end that does not fit, and the message is asked for alone.
+    let beginning = [
+        replies[0],
+        (" log=1:65536", "ENOSPC truncated=1 log=0:\\s(b7)\\sr1\\s=\\s0"),
+        (" log=4:65536", "EACCES log=R0\\s!read_ok\\nprocessed\\s9\\sinsns"),
+    ];
+    let told = load_with(LogPolicy::End, &refusing(&calls, at, &beginning));
+    let refusal = told.refusal().unwrap();
+    assert_eq!((refusal.message.join("; ").as_str(), refusal.whole), ("R0 !read_ok", false));
+    assert!(told.to_string().ends_with("EACCES: R0 !read_ok"), "{told}");
 
     let whole = load_with(LogPolicy::Whole, &refusing(&calls, at, &replies));
     let log = whole.log().unwrap();

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::args::Verify;
 use crate::error::{Exit, Failure, exit_of};
+use crate::refusal::{FaultRow, RefusalRow};
 use crate::{job, report, select};
 
 /// An object, as scripts see it.
@@ -41,6 +42,8 @@ struct MapRow {
     ok: bool,
     error: Option<String>,
     id: Option<u32>,
+    /// The attribute that its type does not take, if one is known.
+    fault: Option<FaultRow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,6 +64,8 @@ struct ProgramRow {
     insns: Option<String>,
     map_refs: Option<Vec<(u32, String)>>,
     log: Option<String>,
+    /// Why the verifier refused it.
+    refusal: Option<RefusalRow>,
 }
 
 /// Checks one object after another; fails with the first failure's code once all are done.
@@ -167,6 +172,7 @@ fn map_row(map: &MapReport<'_>) -> MapRow {
         ok: map.result.is_ok(),
         error: map.result.as_ref().err().map(ToString::to_string),
         id: map.result.as_ref().ok().and_then(Option::as_ref).map(|info| info.id),
+        fault: map.result.as_ref().err().and_then(LoadError::fault).map(FaultRow::of),
     }
 }
 
@@ -192,6 +198,7 @@ fn program_row(object: &LinkedObject, program: &ProgramReport, args: &Verify) ->
         insns: linked.filter(|_| args.insns).map(|linked| code(linked, load.as_ref())),
         map_refs: linked.filter(|_| args.insns).map(|linked| map_refs(object, linked)),
         log: error.filter(|_| args.log).and_then(LoadError::log).map(|log| log.text.clone()),
+        refusal: error.and_then(LoadError::refusal).map(RefusalRow::of),
     }
 }
 
@@ -224,6 +231,9 @@ fn show(out: &mut impl Write, object: &str, report: &Report<'_>, args: &Verify) 
     )?;
     for error in maps.flatten().chain(programs.clone().flatten()).chain(report.slots.first()) {
         writeln!(out, "  {error}")?;
+        if let Some(refusal) = error.refusal() {
+            report::refusal(out, refusal, "    ")?;
+        }
     }
     for note in &report.notes {
         writeln!(out, "  note: {note}")?;

@@ -2,16 +2,17 @@
 
 use super::attach::attach_hint;
 use super::hints::{
-    are_there, hint, license_hint, module_hint, of_key, pin_hint, reason, says_unknown, size_hint,
+    are_there, hint, license_hint, map_hint, module_hint, of_key, pin_hint, reason, says_unknown,
     why_no_entry, why_not_run,
 };
 use super::register::register_hint;
-use super::{Lack, Poisoned};
+use super::{Because, Lack};
 use crate::btf::BtfError;
 use crate::externs::KconfigError;
-use crate::plan::{Demand, PlanError};
+use crate::plan::{Demand, MapFault, PlanError};
 use crate::sys::{Errno, Log};
 use crate::uapi::{MapType, ProgType};
+use crate::verifier::Refusal;
 
 /// Why an object could not be loaded.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -32,7 +33,7 @@ pub enum LoadError {
         why: BtfError,
     },
     /// The kernel made no map.
-    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}{}", hint(*.errno, beyond.as_deref()), size_hint(*.errno, *.max_entries))]
+    #[error("map {map:?} ({ty}, key {key_size} bytes, value {value_size} bytes, {max_entries} entries): BPF_MAP_CREATE failed: {errno}{}{}", hint(*.errno, beyond.as_deref()), map_hint(*.errno, *.max_entries, fault.as_deref()))]
     MapCreate {
         /// The map.
         map: String,
@@ -46,6 +47,8 @@ pub enum LoadError {
         max_entries: u32,
         /// What it asks for and this kernel is too old for.
         beyond: Option<Box<Demand>>,
+        /// The attribute that its type does not take, if one is known.
+        fault: Option<Box<MapFault>>,
         /// Why.
         errno: Errno,
     },
@@ -124,7 +127,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, poisoned.as_deref(), lack.as_deref(), *.errno, beyond.as_deref()), license_hint(log, *.unlicensed))]
+    #[error("program {program:?} (section {section:?}, type {ty}): BPF_PROG_LOAD failed: {errno}{}{}", reason(log, because.as_deref(), *.errno, beyond.as_deref()), license_hint(log, *.unlicensed))]
     ProgLoad {
         /// The program.
         program: String,
@@ -140,10 +143,8 @@ pub enum LoadError {
         errno: Errno,
         /// What the verifier wrote.
         log: Log,
-        /// What the kernel lacks, if it refused without a word and that could be found out.
-        lack: Option<Box<Lack>>,
-        /// What it stopped at, if that is an instruction that needs what the kernel does not have.
-        poisoned: Option<Box<Poisoned>>,
+        /// More about it, if it could be found out.
+        because: Option<Box<Because>>,
     },
     /// Nobody says the program's type, and the kernel takes it as none.
     #[error(
@@ -377,14 +378,16 @@ impl LoadError {
             | Self::PinOpen { errno, .. }
             | Self::PinDir { errno, .. }
             | Self::Info { errno, .. } => of_errno(*errno),
-            Self::ProgLoad { lack: Some(lack), .. } => match **lack {
-                Lack::Type(_) | Lack::Attach(..) => Blame::OldKernel,
-                Lack::Forbidden(..) | Lack::ForbiddenType(_) => Blame::Kernel,
+            Self::ProgLoad { because, errno, log, .. } => match because.as_deref() {
+                Some(Because::Lack(Lack::Type(_) | Lack::Attach(..))) => Blame::OldKernel,
+                Some(Because::Lack(Lack::Forbidden(..) | Lack::ForbiddenType(_))) => Blame::Kernel,
+                // With a log it is the verifier that forbids something, not the caller who may not ask.
+                Some(Because::Poisoned(_) | Because::Verifier(_)) | None if log.text.is_empty() => {
+                    of_errno(*errno)
+                }
+                Some(Because::Poisoned(_) | Because::Verifier(_)) | None => Blame::Kernel,
             },
-            // With a log it is the verifier that forbids something, not the caller who may not ask.
-            Self::ProgLoad { errno, log, .. } if log.text.is_empty() => of_errno(*errno),
-            Self::ProgLoad { .. }
-            | Self::SlotReadBack { .. }
+            Self::SlotReadBack { .. }
             | Self::MapMissing { .. }
             | Self::TooManyFiles { .. }
             | Self::NotInPlan { .. } => Blame::Kernel,
@@ -400,6 +403,22 @@ impl LoadError {
             return None;
         };
         Some(log).filter(|log| !log.text.is_empty())
+    }
+
+    /// Why the verifier refused, for people, if it was it that did and said why.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        if let Self::NoTypeFits { why, .. } = self {
+            return why.refusal();
+        }
+        let Self::ProgLoad { because: Some(because), .. } = self else {
+            return None;
+        };
+        if let Because::Verifier(refusal) = because.as_ref() { Some(refusal) } else { None }
+    }
+
+    /// The attribute of a map that its type does not take, if it is a map that was refused, and one is known.
+    pub fn fault(&self) -> Option<&MapFault> {
+        if let Self::MapCreate { fault, .. } = self { fault.as_deref() } else { None }
     }
 
     /// The errno, if a call failed.
@@ -474,8 +493,7 @@ mod tests {
             unlicensed: false,
             errno: Errno::EPERM,
             log: Log { text: text.into(), truncated: false },
-            lack: None,
-            poisoned: None,
+            because: None,
         };
         assert_eq!(error("").blame(), Blame::Privilege);
         assert_eq!(error("R1 leaks addr\n").blame(), Blame::Kernel);

@@ -1,7 +1,7 @@
 //! What errors say behind an errno: what it may mean, and what to do about it.
 
-use super::{ETHERNET_HEADER, Lack, Poisoned};
-use crate::plan::Demand;
+use super::{Because, ETHERNET_HEADER};
+use crate::plan::{Demand, MapFault};
 use crate::sys::{Errno, Log};
 use crate::trace::hex;
 
@@ -51,13 +51,16 @@ pub(super) fn hint(errno: Errno, beyond: Option<&Demand>) -> String {
     }
 }
 
-/// Sizes that loaders set before they load stand as 0 in the object.
-pub(super) fn size_hint(errno: Errno, max_entries: u32) -> &'static str {
-    let open = errno == Errno::EINVAL && max_entries == 0;
-    if open {
-        "; its definition leaves the number of entries open: give it with --map NAME=ENTRIES"
-    } else {
-        ""
+/// Which attribute of a map is at fault. Sizes that loaders set before they load stand as 0 in the object.
+pub(super) fn map_hint(errno: Errno, max_entries: u32, fault: Option<&MapFault>) -> String {
+    match fault {
+        Some(MapFault { attribute: "max_entries", .. }) | None
+            if errno == Errno::EINVAL && max_entries == 0 =>
+        {
+            "; its definition leaves the number of entries open: give it with --map NAME=ENTRIES".to_string()
+        }
+        Some(fault) => format!("; {fault}"),
+        None => String::new(),
     }
 }
 
@@ -78,24 +81,20 @@ pub(super) fn are_there(paths: &[String]) -> String {
 
 /// What the verifier says, in one line, translated where it speaks of our own numbers; where it says nothing, what the
 /// errno may mean.
-pub(super) fn reason(
-    log: &Log,
-    poisoned: Option<&Poisoned>,
-    lack: Option<&Lack>,
-    errno: Errno,
-    beyond: Option<&Demand>,
-) -> String {
-    if let Some(poisoned) = poisoned {
-        return format!(": {poisoned}");
+pub(super) fn reason(log: &Log, because: Option<&Because>, errno: Errno, beyond: Option<&Demand>) -> String {
+    let said = match because {
+        Some(Because::Poisoned(poisoned)) => return format!(": {poisoned}"),
+        Some(Because::Lack(lack)) => return lack.to_string(),
+        Some(Because::Verifier(refusal)) => Some(refusal.message.join("; ")),
+        // Linux before 6.4 keeps the beginning of a log, and what is last there is no reason.
+        None if log.truncated => Some("the verifier's log is longer than the room for it, and its end is cut off; verify --log shows up to 64 MiB".to_string()),
+        None => log.summary().map(ToString::to_string),
+    };
+    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+    if said.is_empty() || beyond.is_some() && says_unknown(errno) {
+        return said + &hint(errno, beyond);
     }
-    if let Some(lack) = lack {
-        return lack.to_string();
-    }
-    match log.summary() {
-        None => hint(errno, beyond),
-        Some(line) if beyond.is_some() && says_unknown(errno) => format!(": {line}{}", hint(errno, beyond)),
-        Some(line) => format!(": {line}"),
-    }
+    said
 }
 
 /// Some functions and types are for programs under the GPL only, and an object without a section `license` says nothing.

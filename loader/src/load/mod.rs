@@ -4,6 +4,7 @@
 //! before is closed again, and its pins are removed. Nothing is decided here that the plan has not written down.
 
 mod attach;
+mod because;
 mod entries;
 mod error;
 mod hints;
@@ -33,6 +34,7 @@ use crate::spec::{MapId, ProgId};
 use crate::sys::{Kernel, files};
 
 pub use attach::{Places, To};
+pub use because::Because;
 pub use entries::Entries;
 pub use error::{Blame, ETHERNET_HEADER, LoadError};
 pub use lack::Lack;
@@ -71,7 +73,8 @@ pub struct Given {
 pub enum LogPolicy {
     /// Nothing.
     None,
-    /// One more try with a buffer of 64 KiB, which holds the log's end (its beginning before Linux 6.4).
+    /// One more try with a buffer of 64 KiB, which holds the log's end. Before Linux 6.4 it holds the beginning; then the message
+    /// is asked for alone.
     #[default]
     End,
     /// More tries with growing buffers up to 64 MiB, until the whole log fits.

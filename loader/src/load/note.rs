@@ -5,6 +5,7 @@ use std::fmt;
 use crate::spec::SpecError;
 use crate::sys::{Errno, Log};
 use crate::uapi::ProgType;
+use crate::verifier::explain_types;
 
 /// Something that the kernel refused and that the load did without.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,7 +62,11 @@ impl fmt::Display for Note {
         match self {
             Self::Btf { errno, log } => {
                 write!(f, "loaded without types and source lines: BPF_BTF_LOAD failed: {errno}")?;
-                log.summary().map_or(Ok(()), |line| write!(f, ": {line}"))
+                match explain_types(&log.text) {
+                    None => Ok(()),
+                    Some(refusal) if refusal.why.is_none() => write!(f, ": {refusal}"),
+                    Some(refusal) => write!(f, ": {}; {refusal}", refusal.message),
+                }
             }
             Self::Types { why } => write!(f, "loaded without types and source lines: {why}"),
             Self::SizeGiven { map, max_entries } => write!(

@@ -6,16 +6,20 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::inner::{InnerFound, InnerToTry};
 use super::session::{FIRST_LOG, Session};
-use super::{LoadError, LogPolicy, poisoned};
+use super::{Because, LoadError, LogPolicy, poisoned};
 use crate::insn::InsnIdx;
 use crate::link::LinkedProgram;
 use crate::plan::{LoadProgram, MapSlot, SlotValue};
 use crate::spec::MapId;
-use crate::sys::{Errno, Kernel, LogRequest, Named, ProgLoad, ProgTypes, Reply};
+use crate::sys::{Errno, Kernel, Log, LogRequest, Named, ProgLoad, ProgTypes, Reply};
 use crate::uapi::MapType;
+use crate::verifier;
 
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
 const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
+
+/// Level of a log with messages and counts, and no instructions. Source: `BPF_LOG_STATS`. Since: Linux 5.2.
+const MESSAGES_ONLY: u32 = 4;
 
 /// What the kernel says that another type would not change: the program is too large for the verifier, and to try that once
 /// takes long enough; or memory or descriptors are short.
@@ -191,6 +195,12 @@ impl<K: Kernel> Session<'_, '_, K> {
         let beyond = load.beyond(linked, self.plan.kernel);
         // Where the version says why, nothing more is asked.
         let lack = if beyond.is_none() { self.lack(load, errno, &log) } else { None };
+        // What the loader itself put there says more about a refusal than the verifier can.
+        let poisoned = || poisoned::find(self.spec(), linked, &log.text).map(Because::Poisoned);
+        let sent = verifier::Program { spec: self.spec(), linked };
+        let told = || verifier::explain(&log.text, log.truncated, Some(sent));
+        let refusal = || told().or_else(|| self.message_alone(&request, &log, sent)).map(Because::Verifier);
+        let because = lack.map(Because::Lack).or_else(poisoned).or_else(refusal);
         Err(LoadError::ProgLoad {
             program: program.name.clone(),
             section: program.section.as_str().into(),
@@ -198,10 +208,26 @@ impl<K: Kernel> Session<'_, '_, K> {
             beyond: beyond.map(Box::new),
             unlicensed: self.plan.license.is_empty(),
             errno,
-            lack: lack.map(Box::new),
-            poisoned: poisoned::find(self.spec(), linked, &log.text).map(Box::new),
+            because: because.map(Box::new),
             log,
         })
+    }
+
+    /// The verifier's message, where the log was too long and its end is missing, as before Linux 6.4: asked for without the
+    /// instructions before it. The path stays unknown.
+    fn message_alone(
+        &self,
+        request: &ProgLoad<'_>,
+        log: &Log,
+        sent: verifier::Program<'_>,
+    ) -> Option<verifier::Refusal> {
+        if !log.truncated {
+            return None;
+        }
+        let wanted = Some(LogRequest { level: MESSAGES_ONLY, size: FIRST_LOG });
+        let reply = self.kernel.prog_load(&ProgLoad { log: wanted, ..*request });
+        let told = verifier::explain(&reply.log.text, reply.log.truncated, Some(sent))?;
+        Some(verifier::Refusal { whole: false, ..told })
     }
 
     fn map_refs<'s>(

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::hints::says_unknown;
 use super::made::MadeMaps;
 use super::parallel::{self, Ahead, OnFailure};
 use super::pins::Pins;
@@ -274,15 +275,24 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             let without = self.kernel.map_create(&MapCreate { types: None, ..request });
             result = without.map(|fd| (fd, Some(note)));
         }
-        result.map_err(|errno| LoadError::MapCreate {
+        result.map_err(|errno| self.map_refused(create, types.is_some(), errno))
+    }
+
+    fn map_refused(&self, create: &CreateMap, typed: bool, errno: Errno) -> LoadError {
+        let beyond = create.beyond(self.plan.kernel);
+        // Where the version says why, the attributes need not.
+        let asked = beyond.is_none() && says_unknown(errno);
+        let fault = asked.then(|| create.fault(self.plan.page_size, typed)).flatten();
+        LoadError::MapCreate {
             map: create.name.clone(),
             ty: create.ty,
             key_size: create.key_size,
             value_size: create.value_size,
             max_entries: create.max_entries,
-            beyond: create.beyond(self.plan.kernel).map(Box::new),
+            beyond: beyond.map(Box::new),
+            fault: fault.map(Box::new),
             errno,
-        })
+        }
     }
 
     fn missing(&self, what: &str, slot: MapSlot) -> LoadError {

@@ -6,6 +6,7 @@
 
 mod demand;
 mod error;
+pub mod fault;
 mod inner;
 mod map;
 mod needs;
@@ -33,6 +34,7 @@ use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
 
 pub use demand::Demand;
 pub use error::PlanError;
+pub use fault::MapFault;
 pub use needs::needs;
 
 /// The kernel calls that load an object.
@@ -42,6 +44,8 @@ pub struct LoadPlan<'o> {
     pub object: &'o LinkedObject,
     /// The kernel that it is for.
     pub kernel: KernelVersion,
+    /// Its page size in **bytes**.
+    pub page_size: u32,
     /// What the kernel is told of the programs' license: the user's word, or what the object says; empty if nobody
     /// says.
     pub license: String,
@@ -397,7 +401,18 @@ pub fn plan<'o>(
     steps.extend(pins.pins.into_iter().map(Step::Pin));
     let license = options.license.as_ref().unwrap_or(&object.spec.license).clone();
     let kernel = machine.kernel;
-    Ok(LoadPlan { object, kernel, license, steps, refused, refused_slots, refused_maps, open_inner })
+    let page_size = machine.page_size;
+    Ok(LoadPlan {
+        object,
+        kernel,
+        page_size,
+        license,
+        steps,
+        refused,
+        refused_slots,
+        refused_maps,
+        open_inner,
+    })
 }
 
 impl LoadPlan<'_> {

@@ -21,7 +21,7 @@ mod target;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::btf::{Btf, CoreRelo, LineInfo, TypeId};
@@ -421,6 +421,17 @@ impl MapSpec {
     }
 }
 
+/// A line of C.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceLine {
+    /// The file, as the compiler was given it.
+    pub file: String,
+    /// The number of the line, from 1.
+    pub number: u32,
+    /// Its text.
+    pub text: String,
+}
+
 impl ObjectSpec {
     /// The map with this number.
     pub fn map(&self, id: MapId) -> Option<&MapSpec> {
@@ -460,11 +471,17 @@ impl ObjectSpec {
         self.function(id).map_or("?", |f| &f.name)
     }
 
-    /// The source line that made an instruction of a function: `file:line: text`.
-    pub fn source_line(&self, func: FuncId, at: InsnIdx) -> Option<String> {
+    /// The source line that made an instruction of a function.
+    pub fn source(&self, func: FuncId, at: InsnIdx) -> Option<SourceLine> {
         let (_, line) = self.function(func)?.lines.iter().rev().find(|(start, _)| *start <= at)?;
         let btf = self.btf.as_ref()?;
-        let (file, text) = (btf.string(line.file), btf.string(line.line));
-        Some(alloc::format!("{file}:{}: {}", line.number(), text.trim()))
+        let (file, text) = (btf.string(line.file).into_owned(), btf.string(line.line).trim().to_string());
+        Some(SourceLine { file, number: line.number(), text })
+    }
+
+    /// The same as text: `file:line: text`.
+    pub fn source_line(&self, func: FuncId, at: InsnIdx) -> Option<String> {
+        let SourceLine { file, number, text } = self.source(func, at)?;
+        Some(alloc::format!("{file}:{number}: {text}"))
     }
 }
