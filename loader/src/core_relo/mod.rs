@@ -153,6 +153,8 @@ pub struct Fixup {
     pub question: Arc<str>,
     /// The answer.
     pub answer: Answer,
+    /// The type of the kernel that gave it; `None` if none did.
+    pub from: Option<Location>,
 }
 
 /// What becomes of an instruction.

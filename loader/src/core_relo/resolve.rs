@@ -97,7 +97,7 @@ impl<'a> Resolver<'a> {
         let own = value::of(&local, &access, self.endian);
         let own = own.map_err(|why| CoreError::Unanswerable { question: question.clone(), why })?;
         if kind == CoreKind::TypeIdLocal {
-            return Ok(Fixup { question, answer: value(own, own.number, Resize::Keep) });
+            return Ok(Fixup { question, answer: value(own, own.number, Resize::Keep), from: None });
         }
         let name = local.ty(record.ty).map_or(StrOff(0), |ty| ty.name);
         if local.bytes_at(name).is_empty() {
@@ -114,7 +114,7 @@ impl<'a> Resolver<'a> {
         let Some((first, rest)) = said.split_first() else {
             let answer = self.none(&access, own, &missed);
             self.candidates.insert(record.ty, candidates);
-            return Ok(Fixup { question, answer });
+            return Ok(Fixup { question, answer, from: None });
         };
         if let Some(other) = rest.iter().find(|other| !agree(first, other)) {
             let words = |said: &Said| {
@@ -128,8 +128,9 @@ impl<'a> Resolver<'a> {
             None => Resize::Keep,
         };
         let answer = value(own, first.value.number, resize);
+        let from = Some(first.candidate);
         self.candidates.insert(record.ty, said.iter().map(|said| said.candidate).collect());
-        Ok(Fixup { question, answer })
+        Ok(Fixup { question, answer, from })
     }
 
     /// Types of the kernel that have the name, flavours aside, and are of the kind. Modules are asked only where the

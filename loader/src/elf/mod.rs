@@ -6,6 +6,7 @@
 //! Source: the System V ABI, and for BPF's relocation types `Documentation/bpf/llvm_reloc.rst`.
 
 mod compressed;
+mod header;
 mod outline;
 mod relocs;
 mod symbols;
@@ -23,6 +24,7 @@ use crate::bytes::Endian;
 
 use compressed::Budget;
 pub use compressed::MOST_DECOMPRESSED;
+pub use header::{HeaderOfSection, Headers, headers};
 pub use outline::Outline;
 pub use relocs::Reloc;
 pub use symbols::{Binding, Place, Symbol, SymbolKind};
