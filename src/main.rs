@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.verb {
         Some(Verb::Verify(args)) => commands::verify::run(args),
+        Some(Verb::Explain(args)) => commands::explain::run(args),
         Some(Verb::Run(args)) => commands::run::run(args),
         Some(Verb::Status(args)) => commands::status::run(args),
         Some(Verb::Unload(args)) => commands::unload::run(args),

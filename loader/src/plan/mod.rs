@@ -34,6 +34,7 @@ use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
 pub use demand::Demand;
 pub use error::PlanError;
 pub use needs::needs;
+pub use slots::fit_one_table;
 
 /// The kernel calls that load an object.
 #[derive(Clone, Debug)]
