@@ -17,6 +17,7 @@ mod linux;
 mod mmap;
 mod mount;
 mod pins;
+mod prog_code;
 mod script;
 mod text;
 pub mod tracefs;
@@ -33,6 +34,7 @@ pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
 pub use mmap::{FileMapping, Mapping, Zeroed};
+pub use prog_code::ProgCode;
 pub use script::{Difference, Recorder, Replay};
 
 /// A kernel that can be asked.
@@ -136,6 +138,12 @@ pub trait Kernel: Sync {
     /// # Errors
     /// The errno; `EPERM` without CAP_SYS_ADMIN.
     fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno>;
+
+    /// Code of a program as the kernel has it, by `BPF_OBJ_GET_INFO_BY_FD`. Since: Linux 4.13.
+    ///
+    /// # Errors
+    /// The errno. Who may not see the code gets none, and no error.
+    fn prog_code(&self, program: Named<'_>) -> Result<ProgCode, Errno>;
 
     /// `BPF_LINK_CREATE`. Since: Linux 5.7.
     ///

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::text::{Text, about, path_word, pin_kind, pin_kind_of};
 use super::{
     Bpffs, BtfLoad, Errno, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, Mapping, Named, Pinned,
-    ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
+    ProgCode, ProgFunctions, ProgInfo, ProgLoad, Reply, TestRun, TestRunReply,
 };
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
 use crate::uapi::{MapFlags, MapType, ProgType};
@@ -21,6 +21,8 @@ use crate::uapi::{MapFlags, MapType, ProgType};
 pub struct Recorder<K> {
     kernel: K,
     state: Mutex<Recording>,
+    /// Whether ids are written down as they are.
+    real_ids: bool,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +35,14 @@ struct Recording {
 impl<K: Kernel> Recorder<K> {
     /// Records what `kernel` is asked.
     pub fn new(kernel: K) -> Self {
-        Self { kernel, state: Mutex::new(Recording::default()) }
+        Self { kernel, state: Mutex::new(Recording::default()), real_ids: false }
+    }
+
+    /// The same, but ids are written down as they are: for people who look at the kernel at the same time. Such a recording
+    /// differs from run to run.
+    #[must_use]
+    pub fn with_real_ids(self) -> Self {
+        Self { real_ids: true, ..self }
     }
 
     /// What was recorded so far.
@@ -64,6 +73,9 @@ impl<K: Kernel> Recorder<K> {
 
     /// A number for an id that is the same in every run.
     fn stable(&self, id: u32) -> u32 {
+        if self.real_ids {
+            return id;
+        }
         let ids = &mut lock(&self.state).ids;
         let next = u32::try_from(ids.len()).unwrap_or(u32::MAX).saturating_add(1);
         *ids.entry(id).or_insert(next)
@@ -176,6 +188,12 @@ impl<K: Kernel> Kernel for Recorder<K> {
     fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno> {
         let result = self.kernel.prog_functions(program);
         self.note_result(about("PROG_FUNCTIONS", program), &result, ProgFunctions::text);
+        result
+    }
+
+    fn prog_code(&self, program: Named<'_>) -> Result<ProgCode, Errno> {
+        let result = self.kernel.prog_code(program);
+        self.note_result(about("PROG_CODE", program), &result, ProgCode::text);
         result
     }
 
@@ -405,6 +423,12 @@ impl Kernel for Replay {
     fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno> {
         let call = self.outcome(about("PROG_FUNCTIONS", program))?;
         Ok(ProgFunctions::of_text(bytes(call, "types")?, call.field("functions").unwrap_or_default()))
+    }
+
+    fn prog_code(&self, program: Named<'_>) -> Result<ProgCode, Errno> {
+        let call = self.outcome(about("PROG_CODE", program))?;
+        let field = |key| call.field(key).unwrap_or_default();
+        ProgCode::of_text(field("xlated"), field("machine"), field("functions")).ok_or(Errno::EINVAL)
     }
 
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
