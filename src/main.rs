@@ -5,6 +5,7 @@ mod commands;
 mod error;
 mod hexdump;
 mod job;
+mod live;
 mod packets;
 mod pins;
 mod record;

@@ -12,11 +12,15 @@ pub mod text;
 mod code;
 mod file;
 mod graph;
+pub mod kernel;
+mod machine;
 mod maps;
+mod message;
 mod plan;
 mod programs;
 mod types;
 mod words;
+mod xlated;
 
 use rxdp_loader::elf::ElfObject;
 use rxdp_loader::features::Machine;

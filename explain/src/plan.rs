@@ -63,6 +63,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "BPF_OBJ_GET_INFO_BY_FD",
         "asks for the program's id, to compare it with what the slot says",
     ),
+    ("PROG_CODE", "BPF_OBJ_GET_INFO_BY_FD", "asks for the code that the kernel made of it"),
     ("PROG_FUNCTIONS", "BPF_OBJ_GET_INFO_BY_FD", "asks for the functions of a program"),
     ("LINK_CREATE", "BPF_LINK_CREATE", "attaches"),
     ("MAP_BY_ID", "BPF_MAP_GET_FD_BY_ID", "opens a map"),
@@ -120,7 +121,7 @@ fn one(number: u32, call: &Call, answered: bool) -> crate::model::Call {
         about: about.unwrap_or_default(),
         arguments: words.map(|word| argument(recorded, word)).collect(),
         why: known.map_or("", |(.., why)| why).to_string(),
-        reply: answered.then(|| cut(&call.reply)),
+        reply: answered.then(|| reply(&call.reply)),
     }
 }
 
@@ -142,6 +143,14 @@ fn argument(command: &str, word: &str) -> Argument {
     }
     let value = value.strip_prefix("fd:").map_or_else(|| cut(&value), |of| format!("fd of {of}"));
     Argument { name: name.to_string(), value }
+}
+
+/// An answer without what is shown elsewhere: logs and code.
+fn reply(text: &str) -> String {
+    const ELSEWHERE: &[&str] = &["log=", "xlated=", "machine=", "functions="];
+    let words: Vec<&str> =
+        text.split(' ').filter(|word| !ELSEWHERE.iter().any(|key| word.starts_with(key))).collect();
+    cut(&words.join(" "))
 }
 
 fn cut(text: &str) -> String {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 
 use rxdp_explain::model::{Explanation, Part, Problem};
-use rxdp_explain::{Stages, text};
+use rxdp_explain::{Stages, kernel, text};
 use rxdp_loader::elf::{self, ElfObject};
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
@@ -21,7 +21,7 @@ use rxdp_netlink::{Names, XdpMode};
 use crate::args::{Explain, Format};
 use crate::error::Failure;
 use crate::job::{self, Wishes};
-use crate::{select, target};
+use crate::{live, select, target};
 
 /// What stands for the interface that nobody named.
 const INTERFACE: &str = "IFACE";
@@ -52,43 +52,68 @@ fn write(args: &Explain, explanation: &Explanation) -> Result<(), Failure> {
     }
 }
 
+/// What is to be explained, before anybody looked at what it means.
+struct File<'a> {
+    args: &'a Explain,
+    title: &'a str,
+    bytes: &'a [u8],
+    elf: &'a ElfObject<'a>,
+    machine: Machine,
+    /// Where the types are from that code is fitted to.
+    types: String,
+}
+
 fn explain(args: &Explain, title: &str, bytes: &[u8], elf: &ElfObject<'_>) -> Result<Explanation, Failure> {
-    let machine = host::machine();
-    let mut problems = Vec::new();
-    let name = rxdp_loader::object_name(&args.object);
     let (types, given) = code_types(args)?;
+    let file = File { args, title, bytes, elf, machine: host::machine(), types };
     let reading = &args.choices.reading;
     let dialects =
         Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
-    let spec = match spec::collect(elf, &name, dialects) {
-        Ok(spec) => Some(spec),
-        Err(error) => {
-            problems.extend(all_parts(&error.to_string()));
-            None
+    match spec::collect(elf, &rxdp_loader::object_name(&args.object), dialects) {
+        Ok(spec) => file.understood(spec, given.as_deref()),
+        Err(error) => Ok(file.explain(None, &Planned::default(), all_parts(&error.to_string()))),
+    }
+}
+
+impl File<'_> {
+    fn understood(&self, spec: ObjectSpec, given: Option<&[u8]>) -> Result<Explanation, Failure> {
+        let Self { args, title, machine, .. } = self;
+        let mut problems = Vec::new();
+        let read = link(args, title, spec, machine, given, &mut problems)?;
+        let wishes = job::wishes(&read, title, &args.choices)?;
+        let job::Read { object, targets } = read;
+        // Probing asks the kernel, which only --live may.
+        let probed = args.live.then(|| load::machine_for(&Linux, &object, machine, &wishes.options));
+        let planned = planned(&object, wishes, &probed.unwrap_or(*machine), &mut problems);
+        let mut explanation = self.explain(Some(&object), &planned, problems);
+        if let Some(plan) = planned.plan.as_ref().filter(|_| args.live) {
+            let answers = live::ask(plan, targets, planned.entry());
+            explanation.kernel = Some(kernel::explain(&answers, &object, plan));
         }
-    };
-    let read =
-        spec.map(|spec| link(args, title, spec, &machine, given.as_deref(), &mut problems)).transpose()?;
-    let wishes = read.as_ref().map(|read| job::wishes(read, title, &args.choices)).transpose()?;
-    let planned = read
-        .as_ref()
-        .zip(wishes)
-        .map(|(read, wishes)| planned(&read.object, wishes, &machine, &mut problems));
-    let planned = planned.unwrap_or_default();
-    let calls = planned.plan.as_ref().map(|plan| calls(plan, planned.entry())).unwrap_or_default();
-    Ok(rxdp_explain::explain(&Stages {
-        path: title,
-        name: &name,
-        bytes,
-        elf,
-        linked: read.as_ref().map(|read| &read.object),
-        plan: planned.plan.as_ref(),
-        calls: &calls,
-        machine: &machine,
-        types: &types,
-        entry: planned.entry.clone(),
-        problems,
-    }))
+        Ok(explanation)
+    }
+
+    fn explain(
+        &self,
+        linked: Option<&LinkedObject>,
+        planned: &Planned<'_>,
+        problems: Vec<Problem>,
+    ) -> Explanation {
+        let plan = planned.plan.as_ref();
+        rxdp_explain::explain(&Stages {
+            path: self.title,
+            name: &rxdp_loader::object_name(&self.args.object),
+            bytes: self.bytes,
+            elf: self.elf,
+            linked,
+            plan,
+            calls: &plan.map(|plan| calls(plan, planned.entry())).unwrap_or_default(),
+            machine: &self.machine,
+            types: &self.types,
+            entry: planned.entry.clone(),
+            problems,
+        })
+    }
 }
 
 /// Where the types are from that code is fitted to, and those of `--btf`.
@@ -186,23 +211,15 @@ fn calls(plan: &LoadPlan<'_>, entry: Option<ProgId>) -> Transcript {
     } else {
         load::verify(plan, &kernel, Given::default(), Ask::Nothing);
     }
-    let mut transcript = kernel.transcript();
+    let mut calls = kernel.transcript().calls;
     if let Some(entry) = entry.and_then(|entry| plan.object.spec.program(entry)) {
-        transcript.calls.extend(attach(&entry.name));
+        let names = Nobody { program: &entry.name };
+        let call = |request: Request| Call { request: request.line(&names), reply: "ok".to_string() };
+        calls.insert(0, call(Request::LinkByName(INTERFACE.to_string())));
+        calls.push(call(Request::SetXdp(SetXdp::attach(0, 0, XdpMode::Auto))));
+        calls.push(call(Request::LinkByIndex(0)));
     }
-    transcript
-}
-
-/// The requests that attach a program to an interface.
-fn attach(program: &str) -> Vec<Call> {
-    let requests = [
-        Request::LinkByName(INTERFACE.to_string()),
-        Request::SetXdp(SetXdp::attach(0, 0, XdpMode::Auto)),
-        Request::LinkByIndex(0),
-    ];
-    let names = Nobody { program };
-    let call = |request: &Request| Call { request: request.line(&names), reply: "ok".to_string() };
-    requests.iter().map(call).collect()
+    Transcript { calls }
 }
 
 /// Names for an interface and a program that are not there yet.

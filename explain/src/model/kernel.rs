@@ -14,12 +14,28 @@ pub struct Kernel {
     pub map_fd: Vec<LoadedMap>,
     /// `prog_fd[]` as it ended up.
     pub prog_fd: Vec<LoadedProgram>,
+    /// Programs that the kernel refused.
+    pub refused: Vec<RefusedProgram>,
     /// Slots of jump tables, read back.
     pub slots: Vec<SlotInKernel>,
     /// How the entry program was attached.
     pub attachment: Option<Attachment>,
     /// Why something could not be done or shown.
     pub problems: Vec<String>,
+}
+
+/// A program that the kernel refused.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RefusedProgram {
+    /// Its name.
+    pub name: String,
+    /// The errno: `EACCES`.
+    pub errno: String,
+    /// The verifier's log.
+    pub log: String,
+    /// Whether the log was cut.
+    pub log_cut: bool,
 }
 
 /// A map in the kernel.

@@ -23,8 +23,8 @@ pub use code::{
 pub use file::{File, HeaderField, Section, Symbol};
 pub use graph::{Graph, GraphSlot, MapUse, Table, TailCall, TrailStep, Unfit};
 pub use kernel::{
-    Attachment, Kernel, LoadedMap, LoadedProgram, MachineInstruction, MessagePart, SlotInKernel, Xlated,
-    XlatedInstruction,
+    Attachment, Kernel, LoadedMap, LoadedProgram, MachineInstruction, MessagePart, RefusedProgram,
+    SlotInKernel, Xlated, XlatedInstruction,
 };
 pub use maps::{Attribute, Definition, Field, Map, Origin, Slot};
 pub use plan::{Argument, Call, Plan};
