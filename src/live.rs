@@ -1,7 +1,7 @@
 //! Loads an object as the main job would and asks the kernel about all of it; attaches its entry program to an interface
 //! that is made for that and nobody else sees. What the answers mean is `rxdp-explain`'s business.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -60,7 +60,9 @@ fn look(kernel: &impl Kernel, loaded: &LoadedObject, answers: &mut Answers) {
             }
         }
     }
-    answers.functions = host::called_functions(&distances(&answers.programs));
+    answers.call_base = host::call_base().unwrap_or_default();
+    let calls = answers.programs.iter().flat_map(|program| program.calls(answers.call_base));
+    answers.functions = host::functions_at(&calls.collect());
     answers.slots = loaded
         .slots
         .iter()
@@ -86,15 +88,9 @@ fn look_at(kernel: &impl Kernel, program: &LoadedProgram) -> Result<ProgramAnswe
         xlated: code.xlated,
         machine: code.machine,
         functions: code.functions,
+        addresses: code.addresses,
         x86_64: cfg!(target_arch = "x86_64"),
     })
-}
-
-/// How far the functions that the code calls are from where the kernel counts.
-fn distances(programs: &[ProgramAnswer]) -> BTreeSet<i32> {
-    let calls =
-        programs.iter().flat_map(|program| &program.xlated).filter(|insn| insn.is_call() && insn.src != 1);
-    calls.map(|insn| insn.imm).collect()
 }
 
 /// The descriptor that was put into a slot.
@@ -110,8 +106,8 @@ fn attach(kernel: &Arc<Recorder<Linux>>, program: &LoadedProgram) -> Result<Atta
     let sandbox = Sandbox::new()?;
     let (interface, ifindex) = (End::Near.interface(), sandbox.ifindex(End::Near));
     let names = Known {
+        program: program.name.clone(),
         interfaces: BTreeMap::from([(ifindex, interface.to_string())]),
-        programs: BTreeMap::from([(program.fd.as_raw_fd(), program.name.clone())]),
     };
     let sent: Arc<Mutex<Option<Exchange>>> = Arc::default();
     let mode = sandbox.near(|| {
@@ -150,8 +146,9 @@ fn note(
 
 /// What numbers stand for.
 struct Known {
+    /// The only program: the guard of an attachment holds it by another descriptor.
+    program: String,
     interfaces: BTreeMap<u32, String>,
-    programs: BTreeMap<RawFd, String>,
 }
 
 impl Names for Known {
@@ -159,7 +156,7 @@ impl Names for Known {
         self.interfaces.get(&ifindex).cloned().unwrap_or_else(|| format!("ifindex={ifindex}"))
     }
 
-    fn program(&self, fd: RawFd) -> String {
-        self.programs.get(&fd).cloned().unwrap_or_else(|| "?".to_string())
+    fn program(&self, _fd: RawFd) -> String {
+        self.program.clone()
     }
 }

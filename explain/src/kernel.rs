@@ -25,8 +25,10 @@ pub struct Answers {
     pub slots: Vec<SlotInKernel>,
     /// How the entry program was attached.
     pub attachment: Option<Attached>,
-    /// Names of what lies at a distance from `__bpf_call_base`, in **bytes**: what the code calls.
-    pub functions: BTreeMap<i32, String>,
+    /// Address of `__bpf_call_base`, from which the kernel counts in calls; 0 if it is not known.
+    pub call_base: u64,
+    /// Names of the kernel's functions that are called, by address.
+    pub functions: BTreeMap<u64, String>,
     /// Names of maps by id.
     pub map_names: BTreeMap<u32, String>,
     /// Why something could not be done or shown.
@@ -52,8 +54,27 @@ pub struct ProgramAnswer {
     pub machine: Vec<u8>,
     /// Sizes of these functions in **bytes**.
     pub functions: Vec<u32>,
+    /// Their addresses in the kernel; none if they are not known.
+    pub addresses: Vec<u64>,
     /// Whether the machine code is for x86-64.
     pub x86_64: bool,
+}
+
+impl ProgramAnswer {
+    /// Addresses of the kernel's functions that the program calls, as far as they can be told.
+    pub fn calls(&self, call_base: u64) -> Vec<u64> {
+        let calls = self.xlated.iter().filter(|insn| insn.is_call() && insn.src != 1);
+        let called = calls.filter_map(|insn| called(call_base, insn.imm));
+        if !self.x86_64 {
+            return called.collect();
+        }
+        called.chain(machine::calls(&self.machine, &self.functions, &self.addresses)).collect()
+    }
+}
+
+/// The address at a distance from where the kernel counts; `None` if nobody knows where that is.
+fn called(call_base: u64, distance: i32) -> Option<u64> {
+    call_base.checked_add_signed(distance.into()).filter(|_| call_base != 0)
 }
 
 /// How a program was attached.
@@ -111,14 +132,17 @@ fn program(
         log,
         log_cut,
         xlated: beside(answers, linked, plan, found),
-        machine_code: if found.x86_64 {
-            machine::x86_64(&found.machine, &found.functions)
-        } else {
-            Vec::new()
-        },
+        machine_code: machine_code(answers, found),
         machine_bytes: crate::words::count(found.machine.len()),
         name,
     }
+}
+
+fn machine_code(answers: &Answers, found: &ProgramAnswer) -> Vec<crate::model::MachineInstruction> {
+    if !found.x86_64 {
+        return Vec::new();
+    }
+    machine::x86_64(&found.machine, &found.functions, &found.addresses, &answers.functions)
 }
 
 /// Our code beside the kernel's.
@@ -147,7 +171,8 @@ fn named(answers: &Answers, insn: Insn, second: Option<Insn>) -> String {
     let id = u32::from_ne_bytes(insn.imm.to_ne_bytes());
     let offset = second.map_or(0, |second| u32::from_ne_bytes(second.imm.to_ne_bytes()));
     let map = answers.map_names.get(&id).filter(|_| insn.is_ld_imm64());
-    let function = answers.functions.get(&insn.imm).filter(|_| insn.is_call());
+    let function = called(answers.call_base, insn.imm).and_then(|at| answers.functions.get(&at));
+    let function = function.filter(|_| insn.is_call());
     let refers = match (map, function, insn.src) {
         (Some(map), _, 1) => Refers::Map(map),
         (Some(map), _, 2) => Refers::MapValue(map, offset),

@@ -138,7 +138,10 @@ fn argument(command: &str, word: &str) -> Argument {
     }
     let field = FIELDS.iter().find(|(of, recorded, _)| *of == command && *recorded == name);
     let name = field.map_or(name, |(.., field)| field);
-    if name == "IFLA_XDP_FD" {
+    if name == "IFLA_XDP_FD" && value == "none" {
+        return Argument { name: name.to_string(), value: "-1, no program".to_string() };
+    }
+    if name == "IFLA_XDP_FD" || name == "IFLA_XDP_EXPECTED_FD" {
         return Argument { name: name.to_string(), value: format!("fd of {value}") };
     }
     let value = value.strip_prefix("fd:").map_or_else(|| cut(&value), |of| format!("fd of {of}"));

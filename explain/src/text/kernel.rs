@@ -103,7 +103,7 @@ fn program(page: &mut Page, program: &LoadedProgram) {
         page.line(4, 6, &[dim(format!("machine code, {} bytes", program.machine_bytes))]);
     }
     for MachineInstruction { offset, bytes, text } in &program.machine_code {
-        page.line(4, 44, &[dim(format!("{offset:>5}  {bytes:<32} ")), code(text)]);
+        page.line(4, 44, &[dim(format!("{offset:>5x}  {bytes:<32} ")), code(text)]);
     }
 }
 

@@ -98,20 +98,19 @@ fn kallsyms(wanted: &BTreeSet<String>) -> BTreeMap<String, u64> {
     found
 }
 
-/// Names of the kernel's functions that lie at these distances from `__bpf_call_base`, in **bytes**: what the rewritten code of
-/// programs calls. Source: `/proc/kallsyms`. What cannot be found is left out.
-pub fn called_functions(distances: &BTreeSet<i32>) -> BTreeMap<i32, String> {
-    let base = kallsyms(&BTreeSet::from(["__bpf_call_base".to_string()])).into_values().next();
-    let Some(base) = base.filter(|_| !distances.is_empty()) else {
-        return BTreeMap::new();
-    };
-    let place = |distance: &i32| Some((base.checked_add_signed((*distance).into())?, *distance));
-    let wanted: BTreeMap<u64, i32> = distances.iter().filter_map(place).collect();
+/// Where calls of the kernel's functions are counted from in the rewritten code of programs: the address of
+/// `__bpf_call_base`, if it may be known.
+pub fn call_base() -> Option<u64> {
+    kallsyms(&BTreeSet::from(["__bpf_call_base".to_string()])).into_values().next()
+}
+
+/// Names of the kernel's functions at these addresses. Source: `/proc/kallsyms`. What cannot be found is left out.
+pub fn functions_at(addresses: &BTreeSet<u64>) -> BTreeMap<u64, String> {
     let text = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
     let named = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
-        let address = u64::from_str_radix(words.next()?, 16).ok()?;
-        Some((*wanted.get(&address)?, words.nth(1)?.to_string()))
+        let address = u64::from_str_radix(words.next()?, 16).ok().filter(|at| addresses.contains(at))?;
+        Some((address, words.nth(1)?.to_string()))
     });
     named.collect()
 }

@@ -17,6 +17,8 @@ pub struct ProgCode {
     pub machine: Vec<u8>,
     /// Sizes of the functions in it, in **bytes**.
     pub functions: Vec<u32>,
+    /// Where they stand in the kernel's memory.
+    pub addresses: Vec<u64>,
 }
 
 impl ProgCode {
@@ -26,10 +28,11 @@ impl ProgCode {
         format!(" xlated={} machine={} functions={}", hex(&xlated), hex(&self.machine), functions.join(","))
     }
 
+    /// Without the addresses: they are others after every start of the machine.
     pub(super) fn of_text(xlated: &str, machine: &str, functions: &str) -> Option<Self> {
         let xlated = slots(&unhex(xlated)?);
         let functions = functions.split(',').filter_map(|size| size.parse().ok()).collect();
-        Some(Self { xlated, machine: unhex(machine)?, functions })
+        Some(Self { xlated, machine: unhex(machine)?, functions, addresses: Vec::new() })
     }
 }
 
@@ -46,6 +49,7 @@ pub(super) fn code(program: Named<'_>) -> Result<ProgCode, Errno> {
     let mut xlated = vec![0; to_usize(info.xlated_prog_len)];
     let mut machine = vec![0; to_usize(info.jited_prog_len)];
     let mut functions = vec![0u32; to_usize(info.nr_jited_func_lens)];
+    let mut addresses = vec![0u64; to_usize(info.nr_jited_ksyms)];
     let mut info = attr::ProgInfo {
         xlated_prog_len: len32(&xlated),
         jited_prog_len: len32(&machine),
@@ -53,6 +57,8 @@ pub(super) fn code(program: Named<'_>) -> Result<ProgCode, Errno> {
         xlated_prog_insns: room(&mut xlated),
         jited_prog_insns: room(&mut machine),
         jited_func_lens: functions.as_mut_ptr() as u64,
+        nr_jited_ksyms: len32(&addresses),
+        jited_ksyms: addresses.as_mut_ptr() as u64,
         ..attr::ProgInfo::default()
     };
     info_by_fd(program, &mut info)?;
@@ -66,7 +72,10 @@ pub(super) fn code(program: Named<'_>) -> Result<ProgCode, Errno> {
     if info.jited_func_lens == 0 {
         functions.clear();
     }
-    Ok(ProgCode { xlated: slots(&xlated), machine, functions })
+    if info.jited_ksyms == 0 {
+        addresses.clear();
+    }
+    Ok(ProgCode { xlated: slots(&xlated), machine, functions, addresses })
 }
 
 #[cfg(test)]
@@ -79,6 +88,7 @@ mod tests {
             xlated: vec![Insn { code: 0xb7, dst: 1, src: 0, off: 0, imm: 42 }],
             machine: vec![0xf3, 0x0f],
             functions: vec![1, 1],
+            addresses: Vec::new(),
         };
         let text = code.text();
         let field = |key: &str| text.split(' ').find_map(|word| word.strip_prefix(key)).unwrap();
