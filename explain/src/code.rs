@@ -333,7 +333,7 @@ fn change(object: &LinkedObject, program: &LinkedProgram, compiled: &[Insn], pat
         line: source_line(spec, func, function_at),
         kind,
         symbol,
-        reason: reason(spec, patch),
+        reason: reason(object, patch),
         before: code(compiled, patch.at, Refers::Nothing, spec.endian),
         after: code(&program.insns, patch.at, names, spec.endian),
         later: later(spec, program, patch.at),
@@ -372,7 +372,7 @@ fn about(reason: &Reason) -> (ChangeKind, String) {
 }
 
 /// Why an instruction was changed, in one sentence for people who see this for the first time.
-fn reason(spec: &ObjectSpec, patch: &Patch) -> String {
+fn reason(object: &LinkedObject, patch: &Patch) -> String {
     let src = patch.after.src;
     match &patch.reason {
         Reason::Map { map } => format!(
@@ -389,15 +389,18 @@ fn reason(spec: &ObjectSpec, patch: &Patch) -> String {
         Reason::FunctionAddress { callee } => format!(
             "it takes the address of {callee}: source register {src} (BPF_PSEUDO_FUNC) says that the immediate is a distance"
         ),
-        Reason::Extern { name } => match spec.externs.get(name).map(|external| external.kind) {
+        Reason::Extern { name } if matches!(object.answers.ksyms.get(name), Some(Ksym::Without(_))) => {
+            format!("the kernel has no {name}, and the object does without: its address is 0")
+        }
+        Reason::Extern { name } => match object.spec.externs.get(name).map(|external| external.kind) {
             Some(ExternKind::Kconfig { .. }) => {
                 format!("it reads {name} of the kernel's configuration: a place in the map .kconfig")
             }
-            Some(ExternKind::Typed { function: true, .. }) => {
+            Some(ExternKind::Typed { function: true, .. }) if patch.before.is_call() => {
                 format!("it calls the kernel's function {name}, by the number of its type")
             }
             Some(ExternKind::Typed { .. }) => {
-                format!("it takes the address of the kernel's variable {name}, by the number of its type")
+                format!("it takes the address of {name} in the kernel, by the number of its type")
             }
             Some(ExternKind::Address | ExternKind::Unknown) | None => {
                 format!("it takes the address of the kernel's symbol {name}")

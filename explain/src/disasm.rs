@@ -97,7 +97,7 @@ fn constant(insn: Insn, second: Option<Insn>, refers: Refers<'_>) -> String {
     match (refers, insn.src) {
         (Refers::Map(name), pseudo::MAP_FD) => format!("map[{name}]"),
         (Refers::MapValue(name, offset), pseudo::MAP_VALUE) => format!("map[{name}][0]+{offset}"),
-        (Refers::Function(name), pseudo::FUNC) => format!("function[{name}]"),
+        (Refers::Function(name), pseudo::FUNC) => format!("function[pc{:+}] <{name}>", insn.imm),
         (Refers::Outside(name), pseudo::BTF_ID) => format!("&{name}"),
         (_, pseudo::MAP_FD) => format!("map[fd:{low}]"),
         (_, pseudo::MAP_VALUE) => format!("map[fd:{low}][0]+{high}"),
@@ -263,10 +263,11 @@ fn jump(insn: Insn, register: char, refers: Refers<'_>) -> Option<String> {
 
 fn call(insn: Insn, refers: Refers<'_>) -> String {
     match (refers, insn.src) {
-        (Refers::Function(name) | Refers::Outside(name), _) => format!("call {name}"),
+        (Refers::Function(name), _) => format!("call pc{:+} <{name}>", insn.imm),
+        (Refers::Outside(name), _) => format!("call {name}"),
         (_, 0) => match Helper(unsigned(insn.imm)).name() {
             Some(name) => format!("call bpf_{name}#{}", insn.imm),
-            None => format!("call helper#{}", insn.imm),
+            None => format!("call unknown#{}", insn.imm),
         },
         (_, pseudo::CALL) => format!("call pc{:+}", insn.imm),
         (_, pseudo::KFUNC_CALL) => format!("call kernel-function type[{}]", insn.imm),
@@ -337,6 +338,8 @@ mod tests {
         assert_eq!(shown(0x45, 1, 0, 1, 16), "if r1 & 0x10 goto pc+1");
         assert_eq!(shown(0x85, 0, 0, 0, 12), "call bpf_tail_call#12");
         assert_eq!(shown(0x85, 0, 1, 0, 5), "call pc+5");
+        let local = Insn { code: 0x85, dst: 0, src: 1, off: 0, imm: 5 };
+        assert_eq!(text(local, None, Refers::Function("f")), "call pc+5 <f>");
         assert_eq!(shown(0x8d, 3, 0, 0, 0), "callx r3");
         assert_eq!(shown(0x0d, 3, 0, 0, 0), "gotox r3");
         assert_eq!(shown(0x95, 0, 0, 0, 0), "exit");
@@ -352,7 +355,7 @@ mod tests {
         assert_eq!(text(load(1, 9), half(0), Refers::Nothing), "r2 = map[fd:9]");
         assert_eq!(text(load(2, 0), half(4), Refers::MapValue(".bss", 4)), "r2 = map[.bss][0]+4");
         assert_eq!(text(load(3, 77), half(0), Refers::Outside("runqueues")), "r2 = &runqueues");
-        assert_eq!(text(load(4, 5), half(0), Refers::Function("callback")), "r2 = function[callback]");
+        assert_eq!(text(load(4, 5), half(0), Refers::Function("callback")), "r2 = function[pc+5] <callback>");
         assert_eq!(text(load(0, 0), half(0), Refers::Map("jmp_table1")), "r2 = 0x0", "not yet a map");
     }
 }

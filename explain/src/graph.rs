@@ -9,11 +9,11 @@ use rxdp_loader::spec::{MapId, MapSpec, ObjectSpec, ProgId};
 use rxdp_loader::tail_calls::{self, Conclusion, Lost, Site, Walk};
 use rxdp_loader::uapi::MapType;
 
-use crate::Stages;
 use crate::code::Names;
 use crate::disasm;
 use crate::model::{Graph, GraphSlot, MapUse, Table, TailCall, TrailStep, Unfit};
 use crate::words::source_line;
+use crate::{Entry, Stages};
 
 pub(crate) fn explain(stages: &Stages<'_>, linked: &LinkedObject) -> Graph {
     let fills: Vec<FillSlot> = stages.plan.map(|plan| plan.fills().copied().collect()).unwrap_or_default();
@@ -23,10 +23,18 @@ pub(crate) fn explain(stages: &Stages<'_>, linked: &LinkedObject) -> Graph {
         tables: tables(&linked.spec, &sites, &fills),
         calls,
         uses: uses(linked),
-        conclusion: stages.entry.as_ref().map(|(entry, found)| conclusion(&linked.spec, *entry, found)),
+        entry: stages.entry.as_ref().map(|entry| self::entry(&linked.spec, entry)),
+        conclusion: stages.entry.as_ref().map(|entry| conclusion(&linked.spec, &entry.conclusion, &fills)),
         unfit: stages.plan.map(|plan| unfit(plan, linked)).unwrap_or_default(),
     }
 }
+
+/// Source: `check_helper_call` and `do_misc_fixups`, `kernel/bpf/verifier.c`; `emit_bpf_tail_call_direct`,
+/// `arch/x86/net/bpf_jit_comp.c`.
+const VERIFIER: &str = "the verifier sees to it that r1 is the program's context and r2 a jump table, and puts an instruction \
+     of its own, a jump, in place of the call of helper 12. Nothing is returned: what stands behind the call \
+     must not read r0 to r5. When it runs, a key beyond the table, an empty slot, or more than 33 tail calls in \
+     a row make it do nothing";
 
 fn program_name(spec: &ObjectSpec, id: ProgId) -> &str {
     spec.program(id).map_or("?", |program| &program.name)
@@ -105,6 +113,7 @@ fn call(linked: &LinkedObject, site: &Site, fills: &[FillSlot]) -> Option<TailCa
         key_trail: steps(&trail.key),
         unknown: unknown(site, &trail.table, &trail.key),
         outcome: outcome(spec, site, &leads_to),
+        verifier: VERIFIER.to_string(),
         leads_to,
     })
 }
@@ -142,16 +151,21 @@ fn unknown(site: &Site, table: &Walk, key: &Walk) -> Option<String> {
 
 fn outcome(spec: &ObjectSpec, site: &Site, leads_to: &[String]) -> String {
     let entries = site.map.and_then(|map| spec.map(map)).map(|map| map.max_entries);
+    let next = site.at.0.saturating_add(1);
     match (site.key, entries, leads_to) {
-        (Some(key), Some(entries), _) if key >= entries => {
-            format!("falls through: the table has {entries} entries, and {key} is none of them")
+        (Some(key), Some(entries), _) if key >= entries => format!(
+            "falls through to slot {next}: the table has {entries} entries, and {key} is none of them"
+        ),
+        (Some(_), _, []) => format!("falls through to slot {next}: the slot is empty"),
+        (Some(_), _, [one]) => {
+            format!(
+                "jumps to {one} and does not come back; if the slot were empty, slot {next} would be next"
+            )
         }
-        (Some(_), _, []) => "falls through: the slot is empty".to_string(),
-        (Some(_), _, [one]) => format!("jumps to {one}, and does not come back"),
-        (_, _, []) => {
-            "falls through unless somebody fills the slot: nothing is known to stand there".to_string()
-        }
-        (_, _, some) => format!("may jump to {}", some.join(", ")),
+        (_, _, []) => format!(
+            "falls through to slot {next} unless somebody fills the slot: nothing is known to stand there"
+        ),
+        (_, _, some) => format!("may jump to {}, or fall through to slot {next}", some.join(", ")),
     }
 }
 
@@ -165,23 +179,30 @@ fn uses(linked: &LinkedObject) -> Vec<MapUse> {
     uses.into_iter().map(|((program, map), at)| MapUse { program: program.0, map: map.0, at }).collect()
 }
 
-fn conclusion(spec: &ObjectSpec, entry: ProgId, found: &Conclusion) -> String {
-    let entry = program_name(spec, entry);
+fn entry(spec: &ObjectSpec, entry: &Entry) -> String {
+    let why = if entry.given {
+        "--prog says so"
+    } else {
+        "it is the first XDP program that the object itself puts into no jump table"
+    };
+    format!("{} is attached: {why}", program_name(spec, entry.program))
+}
+
+fn conclusion(spec: &ObjectSpec, found: &Conclusion, fills: &[FillSlot]) -> String {
+    let inferred = fills.iter().any(|fill| fill.from == SlotSource::Inferred);
     match found {
-        Conclusion::Complete => {
-            format!("the entry program is {entry}; no program waits for a slot that nobody fills")
-        }
+        Conclusion::Complete => "no program waits for a slot that nobody fills".to_string(),
         Conclusion::One(one) => format!(
-            "the entry program is {entry}, the only other program is {}, and every tail call on {} asks for slot {}: \
-             so it is put there",
+            "the only other program is {}, and every tail call on {} asks for slot {}: {}",
             program_name(spec, one.program),
             spec.map_name(one.map),
-            one.key
+            one.key,
+            if inferred { "so it is put there" } else { "it would be put there if nobody said otherwise" },
         ),
         Conclusion::Open(open) => {
             let names: Vec<&str> = open.unreached.iter().map(|id| program_name(spec, *id)).collect();
             format!(
-                "the entry program is {entry}; no slot leads to {}, and there is more than one reading, or none: \
+                "no slot leads to {}, and there is more than one reading, or none: \
                  --tail-call MAP:KEY=PROG says it",
                 names.join(", ")
             )

@@ -53,10 +53,21 @@ pub struct Stages<'a> {
     pub machine: &'a Machine,
     /// Where the kernel's types are from that code is fitted to.
     pub types: &'a str,
-    /// The first program to run, and what its tail calls say about slots that nobody filled.
-    pub entry: Option<(ProgId, Conclusion)>,
+    /// The first program to run, if one can be attached to an interface.
+    pub entry: Option<Entry>,
     /// Stages that failed, and why.
     pub problems: Vec<Problem>,
+}
+
+/// The program that is attached.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The program.
+    pub program: ProgId,
+    /// Whether the user chose it.
+    pub given: bool,
+    /// What its tail calls say about slots that nobody filled.
+    pub conclusion: Conclusion,
 }
 
 /// Explains a load.

@@ -1,5 +1,7 @@
 //! The kernel calls of a plan, from the text in which the loader records them.
 
+use rxdp_loader::plan::SlotSource;
+use rxdp_loader::tail_calls::Conclusion;
 use rxdp_loader::trace::{Call, unword};
 
 use crate::Stages;
@@ -15,14 +17,15 @@ pub(crate) fn explain(stages: &Stages<'_>) -> Plan {
     Plan {
         calls: calls(&stages.calls.calls, false),
         refused: refused.unwrap_or_default(),
-        inference: stages.entry.as_ref().and_then(|(_, found)| inference(stages, found)),
+        inference: stages.entry.as_ref().and_then(|entry| inference(stages, &entry.conclusion)),
     }
 }
 
-fn inference(stages: &Stages<'_>, found: &rxdp_loader::tail_calls::Conclusion) -> Option<String> {
-    let rxdp_loader::tail_calls::Conclusion::One(one) = found else {
+fn inference(stages: &Stages<'_>, found: &Conclusion) -> Option<String> {
+    let Conclusion::One(one) = found else {
         return None;
     };
+    stages.plan?.fills().find(|fill| fill.from == SlotSource::Inferred)?;
     let spec = &stages.linked?.spec;
     let (map, program) = (spec.map_name(one.map), spec.program(one.program).map_or("?", |p| &p.name));
     Some(format!("{map}[{}] = {program} is inferred", one.key))
@@ -120,8 +123,21 @@ fn one(number: u32, call: &Call, answered: bool) -> crate::model::Call {
         command: known.map_or(recorded, |(_, command, _)| command).to_string(),
         about: about.unwrap_or_default(),
         arguments: words.map(|word| argument(recorded, word)).collect(),
-        why: known.map_or("", |(.., why)| why).to_string(),
+        why: why(call, known.map_or("", |(.., why)| why)).to_string(),
         reply: answered.then(|| reply(&call.reply)),
+    }
+}
+
+/// Why a call is made: what a value is decides more than the command.
+fn why<'a>(call: &Call, otherwise: &'a str) -> &'a str {
+    match call.request.split(' ').find_map(|word| word.strip_prefix("value=")) {
+        Some(value) if value.starts_with("fd:") => {
+            "fills a slot with what a descriptor stands for: so that must be loaded already"
+        }
+        _ if call.request.starts_with("SETLINK ") && call.request.contains(" fd=none ") => {
+            "netlink: takes the program off again, and only this one"
+        }
+        _ => otherwise,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 
 use rxdp_explain::model::{Explanation, Part, Problem};
-use rxdp_explain::{Stages, kernel, text};
+use rxdp_explain::{Entry, Stages, kernel, text};
 use rxdp_loader::elf::{self, ElfObject};
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
@@ -156,12 +156,12 @@ fn link(
 #[derive(Default)]
 struct Planned<'o> {
     plan: Option<LoadPlan<'o>>,
-    entry: Option<(ProgId, Conclusion)>,
+    entry: Option<Entry>,
 }
 
 impl Planned<'_> {
     fn entry(&self) -> Option<ProgId> {
-        self.entry.as_ref().map(|(entry, _)| *entry)
+        self.entry.as_ref().map(|entry| entry.program)
     }
 }
 
@@ -176,9 +176,10 @@ fn planned<'o>(
     let Some(first) = one_plan(object, machine, &mut options, problems) else {
         return Planned::default();
     };
-    let entry = job::foresee(&first, given);
-    match &entry {
-        Some((_, Conclusion::One(one))) if !no_infer && !slots_given => {
+    let foreseen = job::foresee(&first, given);
+    let entry = foreseen.map(|(program, conclusion)| Entry { program, given: given.is_some(), conclusion });
+    match entry.as_ref().map(|entry| &entry.conclusion) {
+        Some(Conclusion::One(one)) if !no_infer && !slots_given => {
             let value = SlotValue::Program(one.program);
             options.slots.push(FillSlot { map: one.map, key: one.key, value, from: SlotSource::Inferred });
             Planned { plan: one_plan(object, machine, &mut options, problems), entry }

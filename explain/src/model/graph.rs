@@ -12,6 +12,8 @@ pub struct Graph {
     pub calls: Vec<TailCall>,
     /// Which program uses which map, and where.
     pub uses: Vec<MapUse>,
+    /// Which program is attached, and why that one.
+    pub entry: Option<String>,
     /// What follows for slots that nobody filled.
     pub conclusion: Option<String>,
     /// Programs that cannot stand in a table, and why.
@@ -74,6 +76,8 @@ pub struct TailCall {
     pub leads_to: Vec<String>,
     /// What becomes of it, in one sentence.
     pub outcome: String,
+    /// What the verifier and the compiler to machine code do with such a call.
+    pub verifier: String,
 }
 
 /// An instruction on the way back from a call to what a register holds.

@@ -22,8 +22,11 @@ pub(super) fn graph(page: &mut Page, graph: &Graph, maps: &[Map], programs: &[Pr
         page.blank();
         tail_call(page, call);
     }
-    if let Some(conclusion) = &graph.conclusion {
+    if let Some(entry) = &graph.entry {
         page.blank();
+        page.line(2, 4, &[plain(entry)]);
+    }
+    if let Some(conclusion) = &graph.conclusion {
         page.line(2, 4, &[plain(conclusion)]);
     }
     for unfit in &graph.unfit {
@@ -67,6 +70,7 @@ fn tail_call(page: &mut Page, call: &TailCall) {
         page.line(6, 21, &[bad(format!("{:<15}", "unknown")), plain(unknown)]);
     }
     fact(page, "outcome", &call.outcome);
+    fact(page, "verifier", &call.verifier);
 }
 
 fn trail(page: &mut Page, what: &str, steps: &[TrailStep]) {
