@@ -40,7 +40,7 @@ pub(crate) fn explain(stages: &Stages<'_>, linked: &LinkedObject) -> Vec<Map> {
             slots: map.slots.iter().map(|slot| self::slot(spec, slot)).collect(),
             contents: contents(stages.plan, map, id),
             pinning: pinning(&map.pinning),
-            problem: problem(&planned, map, id),
+            problem: stages.plan.and_then(|_| problem(&planned, map, id)),
         }
     };
     spec.maps.iter().enumerate().map(map).collect()
@@ -203,15 +203,12 @@ fn attributes(spec: &ObjectSpec, map: &MapSpec, create: &CreateMap) -> Vec<Attri
     };
     let entries = defined(create.max_entries == map.max_entries, "the definition leaves it open");
     let name = defined(create.kernel_name == map.name, "at most 15 bytes: letters, digits, _ and .");
-    let internal = map.origin == MapOrigin::Internal;
-    let flags = if internal { "programs may only read constants; what has a name may be mapped" } else { "" };
-    let flags = if create.flags.is_empty() { "" } else { flags };
     let mut rows = vec![
         row("map_type", format!("{} ({})", create.ty.0, create.ty), String::new()),
         size("key_size", create.key_size, map.key_size),
         size("value_size", create.value_size, map.value_size),
         row("max_entries", create.max_entries.to_string(), entries),
-        row("map_flags", map_flags(create.flags), flags.to_string()),
+        row("map_flags", map_flags(create.flags), why_flags(map, create.flags)),
         row("map_name", create.kernel_name.clone(), name),
     ];
     if create.flags.contains(MapFlags::NUMA_NODE) {
@@ -240,6 +237,20 @@ fn attributes(spec: &ObjectSpec, map: &MapSpec, create: &CreateMap) -> Vec<Attri
         rows.push(row("btf_vmlinux_value_type_id", at.id.0.to_string(), from));
     }
     rows
+}
+
+/// Where the flags of a map of variables are from: nobody wrote them down.
+fn why_flags(map: &MapSpec, flags: MapFlags) -> String {
+    if map.origin != MapOrigin::Internal {
+        return String::new();
+    }
+    let known = [
+        (MapFlags::RDONLY_PROG, "programs may only read constants"),
+        (MapFlags::MMAPABLE, "it has variables that user space can name"),
+    ];
+    let words: Vec<&str> =
+        known.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, why)| *why).collect();
+    words.join("; ")
 }
 
 fn inner(spec: &ObjectSpec, map: &MapSpec) -> Option<String> {
@@ -298,6 +309,15 @@ fn pinning(pinning: &Pinning) -> Option<String> {
 }
 
 fn problem(planned: &Planned<'_>, map: &MapSpec, id: MapId) -> Option<String> {
-    let defect = map.defect.as_ref().map(ToString::to_string);
-    defect.or_else(|| planned.refused.get(&id).map(ToString::to_string))
+    let refused = planned.refused.get(&id).map(ToString::to_string);
+    let nobody = || {
+        let table = map.struct_ops.is_some();
+        let why = if table {
+            "the kernel's types were not asked for its structure"
+        } else {
+            "this kernel has none"
+        };
+        planned.create(id).is_none().then(|| format!("no call creates it: {why}"))
+    };
+    map.defect.as_ref().map(ToString::to_string).or(refused).or_else(nobody)
 }

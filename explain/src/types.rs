@@ -1,13 +1,22 @@
 //! Types in words: how C has them, and what CO-RE asks about them.
 
-use rxdp_loader::btf::{Btf, CoreRelo, TypeGraph, TypeId};
+use rxdp_loader::btf::{Btf, CoreRelo, Kind, TypeGraph, TypeId};
 use rxdp_loader::core_relo::{self, Answer, CoreError, CoreKind, Fixup, PathStep, type_words};
 
 use crate::model::{Core, CoreStep};
 
 /// A type as C has it; `None` for no type.
 pub(crate) fn c_type(btf: Option<&Btf>, ty: TypeId) -> Option<String> {
-    btf.filter(|_| ty.0 != 0).map(|btf| type_words(btf, ty))
+    let btf = btf.filter(|_| ty.0 != 0)?;
+    Some(pointer_to_array(btf, ty).unwrap_or_else(|| type_words(btf, ty)))
+}
+
+/// `int (*)[3]`: how definitions of maps carry their numbers.
+fn pointer_to_array(btf: &Btf, ty: TypeId) -> Option<String> {
+    let Some(Kind::Array { element, len, .. }) = btf.resolved(btf.resolved(ty)?.pointee()?) else {
+        return None;
+    };
+    Some(format!("{} (*)[{len}]", type_words(btf, *element)))
 }
 
 /// A CO-RE record with its answer. `fixup` is what the kernel's types said, if they were asked.
