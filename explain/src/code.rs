@@ -18,7 +18,7 @@ use crate::model::{
     RelocationKind, SourceLine, Span,
 };
 use crate::types;
-use crate::words::{code_bytes, count, source_line};
+use crate::words::{code_bytes, count};
 
 /// All functions, as the compiler wrote them.
 pub(crate) fn functions(spec: &ObjectSpec, linked: &LinkedObject) -> Vec<Function> {
@@ -330,7 +330,7 @@ fn change(object: &LinkedObject, program: &LinkedProgram, compiled: &[Insn], pat
         at: patch.at.0,
         function: spec.function_name(func).to_string(),
         function_at: function_at.0,
-        line: source_line(spec, func, function_at),
+        line: spec.source_line(func, function_at),
         kind,
         symbol,
         reason: reason(object, patch),
@@ -343,7 +343,7 @@ fn change(object: &LinkedObject, program: &LinkedProgram, compiled: &[Insn], pat
 
 fn core(object: &LinkedObject, btf: &Btf, func: FuncId, at: InsnIdx) -> Option<crate::model::Core> {
     let records = &object.spec.function(func)?.core_relos;
-    let number = records.iter().position(|(place, _)| *place == at)?;
+    let number = records.binary_search_by_key(&at, |(place, _)| *place).ok()?;
     let (_, record) = records.get(number)?;
     let fixup = object.answers.fixups_of(func).get(number);
     Some(types::core(btf, record, fixup, &object.answers.modules))
@@ -413,7 +413,9 @@ fn reason(object: &LinkedObject, patch: &Patch) -> String {
 }
 
 fn later(spec: &ObjectSpec, program: &LinkedProgram, at: InsnIdx) -> Option<String> {
-    let map = program.map_refs.iter().find(|(place, _)| *place == at).map(|(_, map)| *map);
+    // They stand by position.
+    let found = program.map_refs.binary_search_by_key(&at, |(place, _)| *place).ok();
+    let map = found.and_then(|found| program.map_refs.get(found)).map(|(_, map)| *map);
     let module = program.btf_refs.iter().any(|(place, _)| Some(*place) == at.plus(1));
     if module {
         return Some("the second half becomes the descriptor of the module's types".to_string());

@@ -12,7 +12,6 @@ use rxdp_loader::uapi::MapType;
 use crate::code::Names;
 use crate::disasm;
 use crate::model::{Graph, GraphSlot, MapUse, Table, TailCall, TrailStep, Unfit};
-use crate::words::source_line;
 use crate::{Entry, Stages};
 
 pub(crate) fn explain(stages: &Stages<'_>, linked: &LinkedObject) -> Graph {
@@ -105,7 +104,7 @@ fn call(linked: &LinkedObject, site: &Site, fills: &[FillSlot]) -> Option<TailCa
         program: site.program.0,
         name: program_name(spec, site.program).to_string(),
         at: site.at.0,
-        line: program.locate(site.at).and_then(|(func, at)| source_line(spec, func, at)),
+        line: program.locate(site.at).and_then(|(func, at)| spec.source_line(func, at)),
         map: site.map.map(|map| map.0),
         table: site.map.map(|map| spec.map_name(map).to_string()),
         key: site.key,

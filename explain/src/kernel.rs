@@ -120,7 +120,7 @@ fn program(
 ) -> LoadedProgram {
     let spec = linked.spec.program(found.program);
     let name = spec.map(|spec| spec.name.clone()).unwrap_or_default();
-    let (log, log_cut) = log_of(&answers.calls.calls, &name, "ok");
+    let (log, log_cut) = log_of(&answers.calls.calls, &name, true);
     LoadedProgram {
         index: found.program.0,
         section: spec.map(|spec| spec.section.clone()).unwrap_or_default(),
@@ -183,13 +183,13 @@ fn named(answers: &Answers, insn: Insn, second: Option<Insn>) -> String {
     disasm::text(insn, second, refers)
 }
 
-/// The verifier's log of the last load of a program that ended so.
-fn log_of(calls: &[Call], program: &str, outcome: &str) -> (String, bool) {
+/// The verifier's log of the last load of a program, one that the kernel took or one that it refused; and whether it was cut.
+fn log_of(calls: &[Call], program: &str, taken: bool) -> (String, bool) {
     let is_it = |call: &&Call| {
         let mut words = call.request.split(' ');
         words.next() == Some("PROG_LOAD")
             && words.next().is_some_and(|word| unword(word) == program)
-            && (call.outcome() == "ok") == (outcome == "ok")
+            && (call.outcome() == "ok") == taken
             && call.field("log").is_some()
     };
     let found = calls.iter().rev().find(is_it);
@@ -214,7 +214,7 @@ fn refused(calls: &[Call]) -> Vec<RefusedProgram> {
             "ok" => drop(found.remove(&name)),
             "ENOSPC" => {}
             errno => {
-                let (log, log_cut) = log_of(calls, &name, "refused");
+                let (log, log_cut) = log_of(calls, &name, false);
                 let refused = RefusedProgram { name: name.clone(), errno: errno.to_string(), log, log_cut };
                 found.insert(name, refused);
             }

@@ -1,8 +1,7 @@
 //! Numbers, bytes and names as words: what several parts need.
 
 use rxdp_loader::bytes::Endian;
-use rxdp_loader::insn::{Insn, InsnIdx};
-use rxdp_loader::spec::{FuncId, ObjectSpec};
+use rxdp_loader::insn::Insn;
 use rxdp_loader::uapi::{MapFlags, ProgFlags};
 
 /// Bytes as pairs of hexadecimal digits with blanks between them.
@@ -62,11 +61,6 @@ pub(crate) fn prog_flags(flags: ProgFlags) -> Vec<String> {
     let known =
         [(ProgFlags::SLEEPABLE, "BPF_F_SLEEPABLE"), (ProgFlags::XDP_HAS_FRAGS, "BPF_F_XDP_HAS_FRAGS")];
     known.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| (*name).to_string()).collect()
-}
-
-/// The source line of an instruction of a function.
-pub(crate) fn source_line(spec: &ObjectSpec, func: FuncId, at: InsnIdx) -> Option<String> {
-    spec.source_line(func, at)
 }
 
 /// A map type by the kernel's name: `BPF_MAP_TYPE_PROG_ARRAY`.
