@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use rxdp_explain::model::Part;
 use rxdp_loader::spec::{MapDialect, SectionDialect};
 use rxdp_netlink::XdpMode;
 
@@ -30,6 +31,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Load every map and program of object files, report on each, leave nothing behind
     Verify(Verify),
+    /// Show every step from an object's bytes to the kernel's calls, and why; without privilege
+    Explain(Explain),
     /// Run a program on packets, without an interface: verdict, time, packet before and after
     Run(Run),
     /// Show which XDP programs are attached where, and whether their jump tables still have their slots
@@ -235,6 +238,42 @@ pub(crate) struct Verify {
     pub(crate) prog: Option<String>,
     #[command(flatten)]
     pub(crate) reading: Reading,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The object file
+    #[arg(value_name = "OBJECT")]
+    pub(crate) object: PathBuf,
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// Load it, too, and show what the kernel says (as root)
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Only these parts, such as maps,relocations: file, maps, programs, code, relocations, graph, plan, kernel
+    #[arg(long = "section", value_name = "PART", value_delimiter = ',', value_parser = part)]
+    pub(crate) sections: Vec<Part>,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// Write to FILE, not to standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// What an explanation is written as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for a terminal, at most 100 columns wide
+    #[default]
+    Text,
+    /// JSON, as docs/explain.schema.json describes it; always all parts
+    Json,
+}
+
+fn part(name: &str) -> Result<Part, String> {
+    let names: Vec<&str> = Part::ALL.iter().map(|part| part.name()).collect();
+    Part::from_name(name).ok_or_else(|| format!("parts are {}", names.join(", ")))
 }
 
 #[derive(Debug, Args)]

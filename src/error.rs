@@ -50,6 +50,8 @@ pub(crate) enum Failure {
     TraceRead(Errno),
     #[error("cannot write output: {0}")]
     Output(std::io::Error),
+    #[error("cannot write the explanation to {path:?}: {source}")]
+    Explanation { path: std::path::PathBuf, source: std::io::Error },
     #[error("cannot write the recording to {path:?}: {source}")]
     Record { path: std::path::PathBuf, source: std::io::Error },
     #[error("cannot remove the pin {path:?}: {errno}")]
@@ -119,6 +121,7 @@ impl Failure {
             | Self::NoEntry { .. }
             | Self::NothingToRun { .. }
             | Self::Record { .. }
+            | Self::Explanation { .. }
             | Self::OpenTailCalls(_) => Exit::Object,
             Self::Sandbox(SandboxError::NotPermitted { .. }) => Exit::NotPermitted,
             Self::Trace(TraceError::NoTracefs { errno } | TraceError::Instance { errno, .. })

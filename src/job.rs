@@ -105,7 +105,7 @@ pub(crate) fn read(
 }
 
 /// The types in the file of `--btf`.
-fn types(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn types(path: &Path) -> Result<Vec<u8>, Failure> {
     let name = path.display().to_string();
     let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
     let types = elf::types_of(&bytes).map_err(|error| Failure::object(&name, SpecError::from(error)))?;
@@ -202,6 +202,13 @@ pub(crate) fn load<K: Kernel>(
     Ok(Loaded { spec: object.spec, object: loaded, entry, inference })
 }
 
+/// The program to run first and what its tail calls say about slots that nobody filled, as far as that can be told of a plan
+/// that need not load: `None` if no program can be attached to an interface.
+pub(crate) fn foresee(plan: &LoadPlan<'_>, given: Option<ProgId>) -> Option<(ProgId, Conclusion)> {
+    let entry = first_program(plan, given, Purpose::Attach)?;
+    Some((entry, conclude(plan, entry)))
+}
+
 fn load_failure(name: &str, error: plan::PlanError) -> Failure {
     Failure::object(name, LoadError::from(error))
 }
@@ -225,6 +232,14 @@ fn choose_entry(
     if let Some(error) = plan.refusal() {
         return Err(load_failure(name, error.clone()));
     }
+    match (first_program(plan, given, purpose), given) {
+        (Some(id), _) => Ok(id),
+        (None, Some(_)) => Err(no_entry(plan, name, "the program of --prog is none", purpose)),
+        (None, None) => Err(no_entry(plan, name, "no program is one", purpose)),
+    }
+}
+
+fn first_program(plan: &LoadPlan<'_>, given: Option<ProgId>, purpose: Purpose) -> Option<ProgId> {
     // What the user puts into a slot may be the entry program all the same.
     let by_object = || plan.fills().filter(|fill| fill.from != SlotSource::Given);
     let in_slot = |id: ProgId| by_object().any(|fill| fill.value == SlotValue::Program(id));
@@ -232,12 +247,8 @@ fn choose_entry(
     let mut fitting: Vec<&LoadProgram> = plan.programs().filter(fits).collect();
     fitting.sort_by_key(|load| (!is_interface_program(load), in_slot(load.program)));
     match given {
-        Some(id) if fitting.iter().any(|load| load.program == id) => Ok(id),
-        Some(_) => Err(no_entry(plan, name, "the program of --prog is none", purpose)),
-        None => fitting
-            .first()
-            .map(|load| load.program)
-            .ok_or_else(|| no_entry(plan, name, "no program is one", purpose)),
+        Some(id) => fitting.iter().any(|load| load.program == id).then_some(id),
+        None => fitting.first().map(|load| load.program),
     }
 }
 

@@ -5,6 +5,7 @@ mod commands;
 mod error;
 mod hexdump;
 mod job;
+mod live;
 mod packets;
 mod pins;
 mod record;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.verb {
         Some(Verb::Verify(args)) => commands::verify::run(args),
+        Some(Verb::Explain(args)) => commands::explain::run(args),
         Some(Verb::Run(args)) => commands::run::run(args),
         Some(Verb::Status(args)) => commands::status::run(args),
         Some(Verb::Unload(args)) => commands::unload::run(args),

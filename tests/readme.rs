@@ -29,6 +29,60 @@ fn readme_commands_print_what_readme_shows() {
 }
 
 #[test]
+fn docs_of_explain_show_what_comes_out() {
+    let shown = console_blocks(&read("docs/explain.md"));
+    assert!(shown.len() >= 5, "docs/explain.md shows commands");
+    for (command, expected) in shown {
+        let printed = run(&command);
+        assert_eq!(normal(&without_version(&printed)), normal(&without_version(&expected)), "{command}");
+    }
+}
+
+/// What a row of the table of questions quotes stands in the parts that it names.
+#[test]
+fn explain_answers_the_twenty_questions() {
+    let docs = read("docs/explain.md");
+    let rows: Vec<Vec<&str>> = docs
+        .lines()
+        .filter(|line| {
+            line.strip_prefix("| ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        })
+        .map(|line| line.split(" | ").collect())
+        .collect();
+    assert_eq!(rows.len(), 20);
+    for row in rows {
+        let [number, question, parts, answer] = row.as_slice() else {
+            panic!("a row of four columns: {row:?}");
+        };
+        let parts: Vec<&str> = quoted(parts).into_iter().filter(|part| *part != "kernel").collect();
+        let command = format!("rxdp-load explain bpf-progs/tail_kern.o --section {}", parts.join(","));
+        let printed = run(&command).split_whitespace().collect::<Vec<_>>().join(" ");
+        let quotes = quoted(answer);
+        assert!(!quotes.is_empty(), "{number}: {question}");
+        for quote in quotes {
+            assert!(
+                printed.contains(quote),
+                "{number}: {question} {quote:?} is not in the output of {command}"
+            );
+        }
+    }
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// Text without the version of the kernel that it came from, which programs are told.
+fn without_version(text: &str) -> String {
+    let mut parts = text.split("kern_version=0x");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |out, part| {
+        out + "kern_version=N" + part.trim_start_matches(|c: char| c.is_ascii_hexdigit())
+    })
+}
+
+#[test]
 fn docs_of_sections_are_the_code_s_table() {
     let path = root().join("docs/sections.md");
     let printed = section_docs();

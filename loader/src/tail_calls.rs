@@ -141,18 +141,61 @@ fn sites_of(program: &LinkedProgram) -> Vec<Site> {
         return Vec::new();
     }
     let targets = jump_targets(&program.insns);
-    let site = |at: InsnIdx| {
-        let map = match value_of(program, &targets, at, TABLE) {
-            Some(Value::Map(map)) => Some(map),
-            Some(Value::Number(_)) | None => None,
+    let nobody = &mut |_| ();
+    let mut site = |at: InsnIdx| {
+        let map = match value_of(program, &targets, at, TABLE, nobody) {
+            Ok(Value::Map(map)) => Some(map),
+            Ok(Value::Number(_)) | Err(_) => None,
         };
-        let key = match value_of(program, &targets, at, KEY) {
-            Some(Value::Number(key)) => Some(key),
-            Some(Value::Map(_)) | None => None,
+        let key = match value_of(program, &targets, at, KEY, nobody) {
+            Ok(Value::Number(key)) => Some(key),
+            Ok(Value::Map(_)) | Err(_) => None,
         };
         Site { program: program.id, at, map, key }
     };
-    calls.into_iter().map(site).collect()
+    calls.into_iter().map(&mut site).collect()
+}
+
+/// How the arguments of a tail call were found, or why they were not: for those who want to see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trail {
+    /// How the table was looked for, in `r2`.
+    pub table: Walk,
+    /// How the key was looked for, in `r3`.
+    pub key: Walk,
+}
+
+/// A walk back from a call in search of what a register holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Walk {
+    /// Instructions that write the register, or the one it was copied from: last one first.
+    pub through: Vec<InsnIdx>,
+    /// Why it is not known; `None` if it is.
+    pub lost: Option<Lost>,
+}
+
+/// Why a walk back did not find what a register holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lost {
+    /// A jump leads to this instruction: on another way there the register may hold something else.
+    JoinsHere(InsnIdx),
+    /// The program begins, and the register holds what it was called with.
+    Beginning,
+    /// What stands before this instruction does not go on to it.
+    CutOff(InsnIdx),
+    /// This instruction writes the register, and it is no constant.
+    NoConstant(InsnIdx),
+}
+
+/// How the arguments of the tail call at `at` were found.
+pub fn trail(program: &LinkedProgram, at: InsnIdx) -> Trail {
+    let targets = jump_targets(&program.insns);
+    let walk = |register| {
+        let mut through = Vec::new();
+        let found = value_of(program, &targets, at, register, &mut |at| through.push(at));
+        Walk { through, lost: found.err() }
+    };
+    Trail { table: walk(TABLE), key: walk(KEY) }
 }
 
 /// Second and third argument of `bpf_tail_call`.
@@ -189,19 +232,23 @@ fn value_of(
     targets: &BTreeSet<InsnIdx>,
     at: InsnIdx,
     register: u8,
-) -> Option<Value> {
+    writes_at: &mut dyn FnMut(InsnIdx),
+) -> Result<Value, Lost> {
     let mut register = register;
     let mut at = at;
     while !targets.contains(&at) {
-        at = InsnIdx(at.0.checked_sub(1)?);
-        let insn = program.insns.get(at.index())?;
+        let behind = at;
+        at = InsnIdx(at.0.checked_sub(1).ok_or(Lost::Beginning)?);
+        let insn = program.insns.get(at.index()).ok_or(Lost::CutOff(behind))?;
         // The second half of a 64-bit load stands behind its first.
         if insn.code == 0 {
             continue;
         }
         let writes = match insn.code & CLASS {
             JMP | JMP32 if insn.code == CALL => register <= 5,
-            JMP | JMP32 if insn.code == EXIT || insn.code & 0xf0 == 0 => return None,
+            JMP | JMP32 if insn.code == EXIT || insn.code & 0xf0 == 0 => {
+                return Err(Lost::CutOff(behind));
+            }
             ST | JMP | JMP32 => false,
             STX if insn.code & MODE != ATOMIC => false,
             STX if insn.imm == LOAD_ACQUIRE => insn.dst == register,
@@ -212,18 +259,19 @@ fn value_of(
         if !writes {
             continue;
         }
+        writes_at(at);
         match insn.code {
             MOV64_REG | MOV32_REG if insn.off == 0 => register = insn.src,
-            MOV64_IMM | MOV32_IMM => return Some(Value::Number(unsigned(insn.imm))),
+            MOV64_IMM | MOV32_IMM => return Ok(Value::Number(unsigned(insn.imm))),
             LD_IMM64 if insn.src == pseudo::MAP_FD => {
                 let found = program.map_refs.iter().find(|(slot, _)| *slot == at);
-                return found.map(|(_, map)| Value::Map(*map));
+                return found.map(|(_, map)| Value::Map(*map)).ok_or(Lost::NoConstant(at));
             }
-            LD_IMM64 if insn.src == 0 => return Some(Value::Number(unsigned(insn.imm))),
-            _ => return None,
+            LD_IMM64 if insn.src == 0 => return Ok(Value::Number(unsigned(insn.imm))),
+            _ => return Err(Lost::NoConstant(at)),
         }
     }
-    None
+    Err(Lost::JoinsHere(at))
 }
 
 /// Slots that some jump leads to.
@@ -280,6 +328,9 @@ mod tests {
         );
         let site = Site { program: ProgId(0), at: InsnIdx(5), map: Some(MapId(4)), key: Some(78) };
         assert_eq!(sites_of(&p), [site]);
+        let Trail { table, key } = trail(&p, InsnIdx(5));
+        assert_eq!((table.through, table.lost), (vec![InsnIdx(2)], None));
+        assert_eq!((key.through, key.lost), (vec![InsnIdx(4), InsnIdx(0)], None));
     }
 
     #[test]
@@ -297,6 +348,7 @@ mod tests {
             vec![(InsnIdx(3), MapId(0))],
         );
         assert_eq!((sites_of(&p)[0].map, sites_of(&p)[0].key), (Some(MapId(0)), None));
+        assert_eq!(trail(&p, InsnIdx(5)).key.lost, Some(Lost::JoinsHere(InsnIdx(3))));
     }
 
     #[test]
@@ -305,5 +357,7 @@ mod tests {
         assert_eq!(sites_of(&clobbered)[0].key, None);
         let loaded = program(vec![insn(0x61, 3, 1, 0, 0), TAIL_CALL], vec![]);
         assert_eq!(sites_of(&loaded)[0].key, None);
+        assert_eq!(trail(&clobbered, InsnIdx(2)).key.lost, Some(Lost::NoConstant(InsnIdx(1))));
+        assert_eq!(trail(&loaded, InsnIdx(1)).key.lost, Some(Lost::NoConstant(InsnIdx(0))));
     }
 }

@@ -238,7 +238,11 @@ struct Cursor<'d> {
 impl Batch {
     /// One type further; false if there is none.
     #[inline]
-    #[expect(clippy::indexing_slicing, reason = "the position is taken modulo the length")]
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "the position is taken modulo the length, which is not 0"
+    )]
     fn step<const BIG: bool>(&mut self, cursor: &mut Cursor<'_>, kinds: KindSet) -> bool {
         let Some((head, rest)) = split::<BIG>(cursor.rest) else {
             return false;

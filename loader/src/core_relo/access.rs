@@ -71,6 +71,48 @@ fn number(word: &str) -> Result<u32, &'static str> {
     word.parse().map_err(|_no_number| "its access string is not made of numbers")
 }
 
+/// A step of the way that a record's access string describes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PathStep {
+    /// The structure, or the element's type.
+    pub of: TypeId,
+    /// Name of the member or of the enumeration's value; none for elements and members without a name.
+    pub name: Option<StrOff>,
+    /// Which member, element or value.
+    pub index: u32,
+    /// Where it starts in the object's own types, in **bits** from the start of the whole.
+    pub bit_offset: u32,
+}
+
+/// The way that a record's access string describes, in the object's own types: for those who want to see it. Empty for a
+/// type as a whole; it ends where it makes no sense.
+pub fn path(graph: &dyn TypeGraph, root: TypeId, text: &str, kind: CoreKind) -> Vec<PathStep> {
+    if kind.is_about_type() {
+        return Vec::new();
+    }
+    let ends = text.match_indices(':').map(|(at, _)| at).chain([text.len()]);
+    let mut steps = Vec::new();
+    let mut from = root;
+    for end in ends {
+        let Some(text) = text.get(..end) else {
+            break;
+        };
+        let last = text.rsplit(':').next().and_then(|index| index.parse().ok());
+        let (Ok(access), Some(index)) = (parse(graph, root, text, kind), last) else {
+            break;
+        };
+        let named = access.steps.last().filter(|step| step.index == index);
+        steps.push(PathStep {
+            of: named.map_or(from, |step| step.ty),
+            name: named.and_then(|step| step.name),
+            index,
+            bit_offset: access.bit_offset,
+        });
+        from = named.map_or(from, |step| step.ty);
+    }
+    steps
+}
+
 impl Access {
     /// Goes to an element of an array, or from the root to one of its neighbours.
     pub(super) fn element(

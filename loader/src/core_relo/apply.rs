@@ -118,6 +118,7 @@ mod tests {
         Fixup {
             question: "offset of struct s.x".into(),
             answer: Answer::Value { local, target, certain: true, resize },
+            from: None,
         }
     }
 
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn both_halves_of_a_load_are_poisoned() {
-        let poison = Fixup { question: "".into(), answer: Answer::Poison { why: "".into() } };
+        let poison = Fixup { question: "".into(), answer: Answer::Poison { why: "".into() }, from: None };
         let both = apply(&poison, insn(0x18, 0, 4), Some(Insn::default()));
         assert_eq!(both, Ok((POISONED, Some(POISONED))));
         assert_eq!(apply(&poison, insn(0x61, 0, 0), Some(Insn::default())), Ok((POISONED, None)));

@@ -25,7 +25,7 @@ use core::fmt;
 
 use crate::btf::{TargetBtf, TypeId};
 
-pub use access::type_words;
+pub use access::{PathStep, path, type_words};
 pub use apply::{POISON, apply};
 pub use compat::types_are_compatible;
 pub use resolve::{Resolver, wanted};
@@ -153,6 +153,8 @@ pub struct Fixup {
     pub question: Arc<str>,
     /// The answer.
     pub answer: Answer,
+    /// The type of the kernel that gave it; `None` if none did.
+    pub from: Option<Location>,
 }
 
 /// What becomes of an instruction.

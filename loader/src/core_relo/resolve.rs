@@ -109,7 +109,7 @@ impl<'a> Resolver<'a> {
         let own = value::of(&local, &access, self.endian);
         let own = own.map_err(|why| CoreError::Unanswerable { question: question.clone(), why })?;
         if kind == CoreKind::TypeIdLocal {
-            return Ok(Fixup { question, answer: value(own, own.number, Resize::Keep) });
+            return Ok(Fixup { question, answer: value(own, own.number, Resize::Keep), from: None });
         }
         let name = local.ty(record.ty).map_or(StrOff(0), |ty| ty.name);
         if local.bytes_at(name).is_empty() {
@@ -124,7 +124,7 @@ impl<'a> Resolver<'a> {
         let candidates = self.candidates.get(&record.ty).map(Vec::as_slice).unwrap_or_default();
         let heard = self.ask(&access, &question, candidates)?;
         let Some(first) = &heard.first else {
-            return Ok(Fixup { answer: self.none(&access, own, &heard.missed), question });
+            return Ok(Fixup { answer: self.none(&access, own, &heard.missed), question, from: None });
         };
         if let Some(other) = heard.others.iter().find(|other| !agree(first, other)) {
             let words = |said: &Said| {
@@ -138,11 +138,12 @@ impl<'a> Resolver<'a> {
             None => Resize::Keep,
         };
         let answer = value(own, first.value.number, resize);
+        let from = Some(first.candidate);
         if !heard.missed.is_empty() {
             let speak = heard.first.iter().chain(&heard.others).map(|said| said.candidate);
             self.candidates.insert(record.ty, speak.collect());
         }
-        Ok(Fixup { question, answer })
+        Ok(Fixup { question, answer, from })
     }
 
     /// Types of the kernel that have the name, flavours aside, and are of the kind. Modules are asked only where the

@@ -7,6 +7,7 @@
 
 mod compressed;
 mod executable;
+mod header;
 mod outline;
 mod relocs;
 mod symbols;
@@ -25,6 +26,7 @@ use crate::bytes::Endian;
 use compressed::Budget;
 pub use compressed::MOST_DECOMPRESSED;
 pub use executable::functions;
+pub use header::{HeaderOfSection, Headers, headers};
 pub use outline::Outline;
 pub use relocs::Reloc;
 pub use symbols::{Binding, Place, Symbol, SymbolKind};

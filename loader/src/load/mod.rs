@@ -79,6 +79,9 @@ pub enum LogPolicy {
     End,
     /// More tries with growing buffers up to 64 MiB, until the whole log fits.
     Whole,
+    /// What the verifier says about every instruction, of programs that it takes, too, up to 16 MiB; of larger logs only
+    /// the statistics. For those who want to see it: loading takes several times as long.
+    Always,
 }
 
 /// Makes all calls of a plan, stops at the first that fails.

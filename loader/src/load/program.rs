@@ -18,8 +18,9 @@ use crate::verifier;
 /// Sizes of log buffers in **bytes**: the first for [`LogPolicy::End`], all of them for [`LogPolicy::Whole`].
 const LOG_SIZES: &[u32] = &[FIRST_LOG, 1 << 20, 16 << 20, 64 << 20];
 
-/// Level of a log with messages and counts, and no instructions. Source: `BPF_LOG_STATS`. Since: Linux 5.2.
-const MESSAGES_ONLY: u32 = 4;
+/// Levels of the log: messages and counts without instructions (`BPF_LOG_STATS`), and with it `BPF_LOG_LEVEL2`. Since: Linux 5.2; before, all levels are one.
+const STATISTICS: u32 = 4;
+const EVERYTHING: u32 = STATISTICS | 2;
 
 /// What the kernel says that another type would not change: the program is too large for the verifier, and to try that once
 /// takes long enough; or memory or descriptors are short.
@@ -167,6 +168,11 @@ impl<K: Kernel> Session<'_, '_, K> {
             info: info.map(|btf| ProgTypes { btf, funcs: &infos.funcs, lines: &infos.lines }),
             log: None,
         };
+        if log_policy == LogPolicy::Always {
+            if let Some(fd) = self.load_telling(&request) {
+                return Ok(fd);
+            }
+        }
         let Reply { fd, mut log } = self.kernel.prog_load(&request);
         let mut errno = match fd {
             Ok(fd) => return Ok(fd),
@@ -175,7 +181,7 @@ impl<K: Kernel> Session<'_, '_, K> {
         let sizes = match log_policy {
             LogPolicy::None => 0,
             LogPolicy::End => 1,
-            LogPolicy::Whole => LOG_SIZES.len(),
+            LogPolicy::Whole | LogPolicy::Always => LOG_SIZES.len(),
         };
         for size in LOG_SIZES.iter().take(sizes) {
             let reply = self
@@ -224,10 +230,24 @@ impl<K: Kernel> Session<'_, '_, K> {
         if !log.truncated {
             return None;
         }
-        let wanted = Some(LogRequest { level: MESSAGES_ONLY, size: FIRST_LOG });
+        let wanted = Some(LogRequest { level: STATISTICS, size: FIRST_LOG });
         let reply = self.kernel.prog_load(&ProgLoad { log: wanted, ..*request });
         let told = verifier::explain(&reply.log.text, reply.log.truncated, Some(sent))?;
         Some(verifier::Refusal { whole: false, ..told })
+    }
+
+    /// Loads a program with a log of all that the verifier does, if the kernel takes it and the log fits.
+    fn load_telling(&self, request: &ProgLoad<'_>) -> Option<OwnedFd> {
+        let all = LOG_SIZES.iter().take(3).map(|size| LogRequest { level: EVERYTHING, size: *size });
+        for log in all.chain([LogRequest { level: STATISTICS, size: FIRST_LOG }]) {
+            match self.kernel.prog_load(&ProgLoad { log: Some(log), ..*request }).fd {
+                Ok(fd) => return Some(fd),
+                Err(Errno::ENOSPC) => {}
+                // Why, is asked again as for everybody.
+                Err(_) => return None,
+            }
+        }
+        None
     }
 
     fn map_refs<'s>(

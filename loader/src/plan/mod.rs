@@ -36,6 +36,7 @@ pub use demand::Demand;
 pub use error::PlanError;
 pub use fault::MapFault;
 pub use needs::needs;
+pub use slots::fit_one_table;
 
 /// The kernel calls that load an object.
 #[derive(Clone, Debug)]

@@ -126,6 +126,11 @@ struct Kind {
     frags: bool,
 }
 
+/// Whether two programs may use and stand in the same jump table.
+pub fn fit_one_table(one: &LoadProgram, other: &LoadProgram) -> bool {
+    Kind::of(one) == Kind::of(other)
+}
+
 impl Kind {
     fn of(load: &LoadProgram) -> Self {
         Self { ty: load.ty, attach: load.attach, frags: load.flags.contains(ProgFlags::XDP_HAS_FRAGS) }

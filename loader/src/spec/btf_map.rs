@@ -36,18 +36,28 @@ pub(super) fn maps(
     btf: Option<&Btf>,
     maps: &mut Vec<MapSpec>,
 ) -> Vec<Found> {
-    let typed = btf.and_then(|btf| {
-        let id = btf.find(SECTION, |kind| matches!(kind, Kind::Datasec { .. }))?;
-        if let Some(Kind::Datasec { vars, .. }) = btf.kind(id) { Some((btf, vars)) } else { None }
-    });
+    let typed = btf.and_then(|btf| Some((btf, in_section(btf)?)));
     let Some((btf, vars)) = typed else {
         let symbols = elf.symbols_in(section).filter(|s| s.kind == SymbolKind::Object);
         return symbols.map(|symbol| untyped(symbol, maps)).collect();
     };
-    let mut vars: Vec<SecVar> = vars.iter().filter(|var| !is_extern(btf, var)).copied().collect();
-    vars.sort_by_key(|var| var.offset);
     maps.reserve(vars.len());
     vars.iter().map(|var| map(btf, var, Values::of(elf, section, var), maps)).collect()
+}
+
+/// The variables that are maps, by offset: in the order of [`maps`].
+pub(super) fn variables(btf: &Btf) -> Vec<SecVar> {
+    in_section(btf).unwrap_or_default()
+}
+
+fn in_section(btf: &Btf) -> Option<Vec<SecVar>> {
+    let id = btf.find(SECTION, |kind| matches!(kind, Kind::Datasec { .. }))?;
+    let Some(Kind::Datasec { vars, .. }) = btf.kind(id) else {
+        return None;
+    };
+    let mut vars: Vec<SecVar> = vars.iter().filter(|var| !is_extern(btf, var)).copied().collect();
+    vars.sort_by_key(|var| var.offset);
+    Some(vars)
 }
 
 /// A map that another file defines stands nowhere here.
@@ -218,6 +228,11 @@ fn values(btf: &Btf, spec: &mut MapSpec, member: &Member) -> Result<(), SpecErro
         }
         _ => Err(wrong(&name, "`values` points neither to maps nor to functions")),
     }
+}
+
+/// The number that a member of a definition says; `bytes` are the definition's.
+pub(super) fn number_in(btf: &Btf, member: &Member, bytes: &[u8], endian: Endian) -> Option<u64> {
+    number(btf, member, Some(Values { bytes, endian }))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "few of the many kinds are numbers")]

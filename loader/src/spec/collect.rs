@@ -282,8 +282,13 @@ fn stray_relocations(elf: &ElfObject<'_>) -> Result<(), SpecError> {
 }
 
 /// `.text`, and what `-ffunction-sections` makes of it: `.text.NAME`.
-fn is_text(section: &str) -> bool {
+pub(super) fn is_text(section: &str) -> bool {
     section.strip_prefix(TEXT).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether all code of an object stands in `.text`.
+pub(super) fn only_text(elf: &ElfObject<'_>) -> bool {
+    elf.sections.iter().all(|s| !holds_code(s) || is_text(s.name))
 }
 
 /// Which functions are entry programs.
@@ -306,7 +311,7 @@ fn programs(
             | RelocTarget::Broken { .. } => None,
         })
         .collect();
-    let only_text = elf.sections.iter().all(|s| !holds_code(s) || is_text(s.name));
+    let only_text = only_text(elf);
     let ids = (0..functions.len()).map(FuncId::new);
     let entries = ids.zip(functions).zip(places).filter(|((id, function), place)| {
         let called = used.contains(id);

@@ -60,6 +60,11 @@ pub(super) fn map(
     }))
 }
 
+/// Whether a section's variables are constants; `None` if it holds no variables.
+pub(super) fn read_only(section: &Section<'_>) -> Option<bool> {
+    FAMILIES.iter().find(|family| belongs(family, section)).map(|family| family.read_only)
+}
+
 fn belongs(family: &Family, section: &Section<'_>) -> bool {
     let rest = section.name.strip_prefix(family.name);
     section.content == family.content

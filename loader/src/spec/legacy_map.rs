@@ -61,7 +61,15 @@ pub(super) fn maps(elf: &ElfObject<'_>, dialect: Option<MapDialect>) -> Vec<Foun
     found.collect()
 }
 
-fn holds_maps(section: &Section<'_>) -> bool {
+/// All definitions in the order of [`maps`]: section, **bytes** from its start, size in **bytes**.
+pub(super) fn definitions<'e, 'd>(elf: &'e ElfObject<'d>) -> Vec<(&'e Section<'d>, u64, u64)> {
+    let sections = elf.sections.iter().filter(|section| holds_maps(section));
+    let of =
+        |section| symbols(elf, section).into_iter().map(move |(symbol, size)| (section, symbol.value, size));
+    sections.flat_map(of).collect()
+}
+
+pub(super) fn holds_maps(section: &Section<'_>) -> bool {
     let named = section.name.starts_with(BEGINNING) || section.name.ends_with(ENDING);
     named && section.content == Content::Bytes && !section.executable
 }

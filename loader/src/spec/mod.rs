@@ -9,12 +9,14 @@ mod btf_map;
 mod calls;
 mod collect;
 mod data;
+mod definition;
 mod error;
 mod exceptions;
 mod externs;
 mod function;
 mod legacy_map;
 mod reloc;
+mod role;
 pub mod section;
 mod struct_ops;
 mod target;
@@ -31,7 +33,9 @@ use crate::uapi::{MapFlags, MapType};
 
 pub(crate) use btf_map::map_definition;
 pub use collect::{Types, collect, collect_with, types};
+pub use definition::{Definition, Field, definitions};
 pub use error::SpecError;
+pub use role::{Role, roles};
 pub use section::{SectionMatch, SectionRule, SlotHint};
 pub use target::{TargetError, TargetProgram};
 

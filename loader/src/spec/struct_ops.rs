@@ -35,9 +35,7 @@ pub(super) fn maps<'e>(
 ) -> Result<Vec<Found<'e>>, SpecError> {
     let mut found = Vec::new();
     for section in &elf.sections {
-        let name = section.name.strip_prefix('?').unwrap_or(section.name);
-        let Some((_, flags)) = SECTIONS.iter().find(|(known, _)| *known == name).filter(|_| section.size > 0)
-        else {
+        let Some(flags) = flags_of(section) else {
             continue;
         };
         let btf = btf.ok_or(SpecError::StructOpsWithoutBtf)?;
@@ -56,10 +54,17 @@ pub(super) fn maps<'e>(
                 });
             }
             end = var.offset.saturating_add(spec.value_size);
-            found.push(Found { section, offset: var.offset.into(), spec: MapSpec { flags: *flags, ..spec } });
+            found.push(Found { section, offset: var.offset.into(), spec: MapSpec { flags, ..spec } });
         }
     }
     Ok(found)
+}
+
+/// Flags of the maps of a section; `None` if it holds none of these.
+pub(super) fn flags_of(section: &Section<'_>) -> Option<MapFlags> {
+    let name = section.name.strip_prefix('?').unwrap_or(section.name);
+    let known = SECTIONS.iter().find(|(known, _)| *known == name).filter(|_| section.size > 0);
+    known.map(|(_, flags)| *flags)
 }
 
 fn variable(

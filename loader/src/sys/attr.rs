@@ -254,8 +254,12 @@ pub(super) struct ProgInfo {
     pub(super) nr_map_ids: u32,
     pub(super) map_ids: u64,
     pub(super) name: [u8; 16],
-    /// `ifindex` to `jited_func_lens`, which this crate does not ask for.
-    pub(super) unused: [u64; 6],
+    /// `ifindex` to `netns_ino`, which this crate does not ask for.
+    pub(super) unused: [u64; 3],
+    pub(super) nr_jited_ksyms: u32,
+    pub(super) nr_jited_func_lens: u32,
+    pub(super) jited_ksyms: u64,
+    pub(super) jited_func_lens: u64,
     pub(super) btf_id: u32,
     pub(super) func_info_rec_size: u32,
     pub(super) func_info: u64,
@@ -271,6 +275,8 @@ pub(super) struct ProgInfo {
     pub(super) attach_btf_obj_id: u32,
 }
 const _: () = assert!(offset_of!(ProgInfo, map_ids) == 56 && offset_of!(ProgInfo, name) == 64);
+const _: () =
+    assert!(offset_of!(ProgInfo, nr_jited_ksyms) == 104 && offset_of!(ProgInfo, jited_func_lens) == 120);
 const _: () = assert!(offset_of!(ProgInfo, btf_id) == 128 && offset_of!(ProgInfo, func_info) == 136);
 const _: () =
     assert!(offset_of!(ProgInfo, run_time_ns) == 192 && offset_of!(ProgInfo, verified_insns) == 216);

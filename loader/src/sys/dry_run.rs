@@ -9,7 +9,8 @@ use super::pins::Pins;
 use super::script::{lock, null};
 use super::{
     Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping,
-    Named, PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun, TestRunReply,
+    Named, PinKind, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun,
+    TestRunReply,
 };
 use crate::uapi::{MapFlags, MapType, ProgType};
 
@@ -174,6 +175,10 @@ impl Kernel for DryRun {
 
     fn prog_functions(&self, _program: Named<'_>) -> Result<ProgFunctions, Errno> {
         self.call().map(|state| state.functions.clone())
+    }
+
+    fn prog_code(&self, _program: Named<'_>) -> Result<ProgCode, Errno> {
+        self.call().map(|_| ProgCode::default())
     }
 
     fn link_create(&self, _request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {

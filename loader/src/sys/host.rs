@@ -98,6 +98,23 @@ fn kallsyms(wanted: &BTreeSet<String>) -> BTreeMap<String, u64> {
     found
 }
 
+/// Where calls of the kernel's functions are counted from in the rewritten code of programs: the address of
+/// `__bpf_call_base`, if it may be known.
+pub fn call_base() -> Option<u64> {
+    kallsyms(&BTreeSet::from(["__bpf_call_base".to_string()])).into_values().next()
+}
+
+/// Names of the kernel's functions at these addresses. Source: `/proc/kallsyms`. What cannot be found is left out.
+pub fn functions_at(addresses: &BTreeSet<u64>) -> BTreeMap<u64, String> {
+    let text = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let named = text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let address = u64::from_str_radix(words.next()?, 16).ok().filter(|at| addresses.contains(at))?;
+        Some((address, words.nth(1)?.to_string()))
+    });
+    named.collect()
+}
+
 /// The types of the kernel or of a module, as the kernel shows them.
 #[derive(Debug)]
 pub enum BtfFile {

@@ -13,8 +13,8 @@ use std::path::Path;
 use super::attr::{self, Attr, InfoStruct};
 use super::{
     Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, LogRequest, MapCreate, MapInfo, MapUpdate,
-    MapValue, Mapping, Named, PinKind, Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply,
-    TestRun, TestRunReply, attach, host, limits, mount, perf,
+    MapValue, Mapping, Named, PinKind, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint,
+    Reply, TestRun, TestRunReply, attach, host, limits, mount, perf, prog_code,
 };
 use crate::bytes::{unsigned, until_nul};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
@@ -248,6 +248,10 @@ impl Kernel for Linux {
 
     fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno> {
         attach::functions(program)
+    }
+
+    fn prog_code(&self, program: Named<'_>) -> Result<ProgCode, Errno> {
+        prog_code::code(program)
     }
 
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {

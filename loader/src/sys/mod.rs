@@ -18,6 +18,8 @@ mod mmap;
 mod mount;
 mod perf;
 mod pins;
+mod prog_code;
+mod recorder;
 mod script;
 mod text;
 pub mod tracefs;
@@ -35,7 +37,9 @@ pub use errno::Errno;
 pub use linux::Linux;
 pub use mmap::{FileMapping, Mapping, Zeroed};
 pub use perf::Event;
-pub use script::{Difference, Recorder, Replay};
+pub use prog_code::ProgCode;
+pub use recorder::Recorder;
+pub use script::{Difference, Replay};
 
 /// A kernel that can be asked.
 ///
@@ -138,6 +142,12 @@ pub trait Kernel: Sync {
     /// # Errors
     /// The errno; `EPERM` without CAP_SYS_ADMIN.
     fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno>;
+
+    /// Code of a program as the kernel has it, by `BPF_OBJ_GET_INFO_BY_FD`. Since: Linux 4.13.
+    ///
+    /// # Errors
+    /// The errno. Who may not see the code gets none, and no error.
+    fn prog_code(&self, program: Named<'_>) -> Result<ProgCode, Errno>;
 
     /// `BPF_LINK_CREATE`. Since: Linux 5.7.
     ///

@@ -1,239 +1,20 @@
-//! Kernels that are none: one writes down what the real one is asked, one plays that back.
+//! A kernel that is none: it plays back what another one was asked and answered, and how the calls are written that have no
+//! request of their own.
 //!
-//! Descriptors they hand out are real (`/dev/null`), so that an `OwnedFd` is never lied to.
+//! Descriptors it hands out are real (`/dev/null`), so that an `OwnedFd` is never lied to.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::text::{Text, about, path_word, pin_kind, pin_kind_of};
+use super::text::{Text, about, path_word, pin_kind_of};
 use super::{
     Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, Mapping, Named,
-    Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun, TestRunReply,
+    Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun, TestRunReply,
 };
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
 use crate::uapi::{MapFlags, MapType, ProgType};
-
-/// Asks another kernel and writes down every call and its answer.
-#[derive(Debug)]
-pub struct Recorder<K> {
-    kernel: K,
-    state: Mutex<Recording>,
-}
-
-#[derive(Debug, Default)]
-struct Recording {
-    transcript: Transcript,
-    /// Ids in the order of their first appearance, so that two runs give one text.
-    ids: BTreeMap<u32, u32>,
-}
-
-impl<K: Kernel> Recorder<K> {
-    /// Records what `kernel` is asked.
-    pub fn new(kernel: K) -> Self {
-        Self { kernel, state: Mutex::new(Recording::default()) }
-    }
-
-    /// What was recorded so far.
-    pub fn transcript(&self) -> Transcript {
-        lock(&self.state).transcript.clone()
-    }
-
-    /// Writes down a call that somebody else made, such as one over netlink.
-    pub fn note(&self, request: String, reply: String) {
-        lock(&self.state).transcript.calls.push(Call { request, reply });
-    }
-
-    fn note_result<T>(&self, request: String, result: &Result<T, Errno>, fields: impl FnOnce(&T) -> String) {
-        let reply = match result {
-            Ok(value) => format!("ok{}", fields(value)),
-            Err(errno) => errno.to_string(),
-        };
-        self.note(request, reply);
-    }
-
-    fn note_reply(&self, request: String, reply: &Reply) {
-        let outcome = reply.fd.as_ref().map_or_else(ToString::to_string, |_| "ok".to_string());
-        let truncated = if reply.log.truncated { " truncated=1" } else { "" };
-        let log =
-            if reply.log.text.is_empty() { String::new() } else { format!(" log={}", word(&reply.log.text)) };
-        self.note(request, format!("{outcome}{truncated}{log}"));
-    }
-
-    /// A number for an id that is the same in every run.
-    fn stable(&self, id: u32) -> u32 {
-        let ids = &mut lock(&self.state).ids;
-        let next = u32::try_from(ids.len()).unwrap_or(u32::MAX).saturating_add(1);
-        *ids.entry(id).or_insert(next)
-    }
-}
-
-impl<K: Kernel> Kernel for Recorder<K> {
-    fn btf_load(&self, request: &BtfLoad<'_>) -> Reply {
-        let reply = self.kernel.btf_load(request);
-        self.note_reply(request.text(), &reply);
-        reply
-    }
-
-    fn module_btf(&self, module: &str) -> Result<OwnedFd, Errno> {
-        let result = self.kernel.module_btf(module);
-        self.note_result(module_btf(module), &result, |_| String::new());
-        result
-    }
-
-    fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
-        let result = self.kernel.map_create(request);
-        self.note_result(request.text(), &result, |_| String::new());
-        result
-    }
-
-    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
-        let result = self.kernel.map_update(request);
-        self.note_result(request.text(), &result, |()| String::new());
-        result
-    }
-
-    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
-        let result = self.kernel.map_lookup(map, key, value_size);
-        let request = format!("{} key={}", about("MAP_LOOKUP", map), hex(key));
-        self.note_result(request, &result, |value| format!(" value={}", hex(value)));
-        result
-    }
-
-    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
-        let result = self.kernel.slot_id(map, key);
-        let id = result.map(|id| self.stable(id));
-        self.note_result(format!("{} key={key}", about("SLOT_ID", map)), &id, |id| format!(" id={id}"));
-        result
-    }
-
-    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
-        let result = self.kernel.map_delete(map, key);
-        self.note_result(delete(map, key), &result, |()| String::new());
-        result
-    }
-
-    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
-        let result = self.kernel.map_next_key(map, after, key_size);
-        self.note_result(next_key(map, after), &result, |key| format!(" key={}", hex(key)));
-        result
-    }
-
-    fn map_freeze(&self, map: Named<'_>) -> Result<(), Errno> {
-        let result = self.kernel.map_freeze(map);
-        self.note_result(about("MAP_FREEZE", map), &result, |()| String::new());
-        result
-    }
-
-    fn map_memory(&self, map: Named<'_>, address: u64, len: usize) -> Result<Mapping, Errno> {
-        let result = self.kernel.map_memory(map, address, len);
-        self.note_result(memory(map, address, len), &result, |_| String::new());
-        result
-    }
-
-    fn prog_load(&self, request: &ProgLoad<'_>) -> Reply {
-        let reply = self.kernel.prog_load(request);
-        self.note_reply(request.text(), &reply);
-        reply
-    }
-
-    fn prog_test_run(&self, request: &TestRun<'_>) -> Result<TestRunReply, Errno> {
-        let result = self.kernel.prog_test_run(request);
-        // Not how long it took: that differs from run to run.
-        self.note_result(request.text(), &result, |reply| {
-            let TestRunReply { retval, data, context, .. } = reply;
-            format!(" retval={retval} data={} context={}", hex(data), hex(context))
-        });
-        result
-    }
-
-    fn map_info(&self, map: Named<'_>) -> Result<MapInfo, Errno> {
-        let result = self.kernel.map_info(map);
-        let id = result.as_ref().map_or(0, |info| self.stable(info.id));
-        self.note_result(about("MAP_INFO", map), &result, |info| {
-            let (name, ty, flags) = (word(&info.name), info.ty.0, info.flags.bits());
-            let (key, value, max) = (info.key_size, info.value_size, info.max_entries);
-            let extra =
-                if info.map_extra == 0 { String::new() } else { format!(" extra={}", info.map_extra) };
-            format!(" id={id} name={name} type={ty} key={key} value={value} max={max} flags={flags}{extra}")
-        });
-        result
-    }
-
-    fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno> {
-        let result = self.kernel.prog_info(program);
-        let id = result.as_ref().map_or(0, |info| self.stable(info.id));
-        self.note_result(about("PROG_INFO", program), &result, |info| {
-            let maps: Vec<String> = info.map_ids.iter().map(|id| self.stable(*id).to_string()).collect();
-            let (name, ty, tag, maps) = (word(&info.name), info.ty.0, hex(&info.tag), maps.join(","));
-            format!(" id={id} name={name} type={ty} tag={tag} verified={} maps={maps}", info.verified_insns)
-        });
-        result
-    }
-
-    fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno> {
-        let result = self.kernel.prog_functions(program);
-        self.note_result(about("PROG_FUNCTIONS", program), &result, ProgFunctions::text);
-        result
-    }
-
-    fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
-        let result = self.kernel.link_create(request);
-        self.note_result(request.text(), &result, |_| String::new());
-        result
-    }
-
-    fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
-        let result = self.kernel.raw_tracepoint_open(request);
-        self.note_result(request.text(), &result, |_| String::new());
-        result
-    }
-
-    fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno> {
-        let result = self.kernel.event_open(event);
-        self.note_result(event.text(), &result, |_| String::new());
-        result
-    }
-
-    fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno> {
-        let result = self.kernel.iter_create(link);
-        self.note_result(about("ITER_CREATE", link), &result, |_| String::new());
-        result
-    }
-
-    fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
-        let result = self.kernel.map_by_id(id);
-        self.note_result(format!("MAP_BY_ID {}", self.stable(id)), &result, |_| String::new());
-        result
-    }
-
-    fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
-        let result = self.kernel.prog_by_id(id);
-        self.note_result(format!("PROG_BY_ID {}", self.stable(id)), &result, |_| String::new());
-        result
-    }
-
-    fn obj_pin(&self, object: Named<'_>, path: &Path) -> Result<(), Errno> {
-        let result = self.kernel.obj_pin(object, path);
-        self.note_result(pin(object, path), &result, |()| String::new());
-        result
-    }
-
-    fn obj_get(&self, path: &Path) -> Result<Pinned, Errno> {
-        let result = self.kernel.obj_get(path);
-        let request = format!("OBJ_GET {}", path_word(path));
-        self.note_result(request, &result, |pinned| format!(" kind={}", pin_kind(pinned.kind)));
-        result
-    }
-
-    fn bpffs(&self, call: Bpffs<'_>) -> Result<bool, Errno> {
-        let result = self.kernel.bpffs(call);
-        self.note_result(call.text(), &result, |yes| if *yes { String::new() } else { " no".to_string() });
-        result
-    }
-}
 
 /// Answers as a recording says. A request that is not the recording's next one is answered with `ENOSYS` and noted.
 #[derive(Debug)]
@@ -425,6 +206,12 @@ impl Kernel for Replay {
         Ok(ProgFunctions::of_text(bytes(call, "types")?, call.field("functions").unwrap_or_default()))
     }
 
+    fn prog_code(&self, program: Named<'_>) -> Result<ProgCode, Errno> {
+        let call = self.outcome(about("PROG_CODE", program))?;
+        let field = |key| call.field(key).unwrap_or_default();
+        ProgCode::of_text(field("xlated"), field("machine"), field("functions")).ok_or(Errno::EINVAL)
+    }
+
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
         self.outcome(request.text()).and_then(|_| null())
     }
@@ -463,23 +250,23 @@ impl Kernel for Replay {
     }
 }
 
-fn pin(object: Named<'_>, path: &Path) -> String {
+pub(super) fn pin(object: Named<'_>, path: &Path) -> String {
     format!("{} path={}", about("OBJ_PIN", object), path_word(path))
 }
 
-fn module_btf(module: &str) -> String {
+pub(super) fn module_btf(module: &str) -> String {
     format!("MODULE_BTF {}", word(module))
 }
 
-fn memory(map: Named<'_>, address: u64, len: usize) -> String {
+pub(super) fn memory(map: Named<'_>, address: u64, len: usize) -> String {
     format!("{} address={address:#x} len={len}", about("MAP_MEMORY", map))
 }
 
-fn delete(map: Named<'_>, key: &[u8]) -> String {
+pub(super) fn delete(map: Named<'_>, key: &[u8]) -> String {
     format!("{} key={}", about("MAP_DELETE", map), hex(key))
 }
 
-fn next_key(map: Named<'_>, after: Option<&[u8]>) -> String {
+pub(super) fn next_key(map: Named<'_>, after: Option<&[u8]>) -> String {
     format!("{} after={}", about("MAP_NEXT_KEY", map), after.map_or("none".to_string(), hex))
 }
 

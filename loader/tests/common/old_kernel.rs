@@ -17,8 +17,8 @@ use rxdp_loader::features::{Features, KernelVersion, Machine};
 use rxdp_loader::insn::Insn;
 use rxdp_loader::sys::{
     Bpffs, BtfLoad, DryRun, Errno, Event, Kernel, LinkCreate, LinkTarget, Log, MapCreate, MapInfo, MapTypes,
-    MapUpdate, Mapping, Named, Pinned, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun,
-    TestRunReply,
+    MapUpdate, Mapping, Named, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply,
+    TestRun, TestRunReply,
 };
 use rxdp_loader::uapi::{MapType, ProgFlags, ProgType};
 
@@ -441,6 +441,10 @@ impl Kernel for OldKernel {
 
     fn prog_functions(&self, program: Named<'_>) -> Result<ProgFunctions, Errno> {
         self.since((5, 0)).and_then(|()| self.yes.prog_functions(program))
+    }
+
+    fn prog_code(&self, program: Named<'_>) -> Result<ProgCode, Errno> {
+        self.since((4, 13)).and_then(|()| self.yes.prog_code(program))
     }
 
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {

@@ -1,0 +1,86 @@
+//! The face for a terminal: an [`Explanation`] as text, at most 100 columns wide.
+//!
+//! Works nothing out: what is shown stands in the model.
+
+mod code;
+mod graph;
+mod kernel;
+mod maps;
+mod page;
+mod parts;
+
+use crate::model::{Explanation, Part};
+
+use page::{Page, bad, dim, name, plain, title};
+
+/// How to show an explanation.
+#[derive(Clone, Debug)]
+pub struct Style {
+    /// The parts to show; all if there are none.
+    pub parts: Vec<Part>,
+    /// Whether the terminal takes colours.
+    pub colors: bool,
+}
+
+/// An explanation as text.
+pub fn text(explanation: &Explanation, style: &Style) -> String {
+    let mut page = Page::new(style.colors);
+    let all = style.parts.is_empty();
+    if all {
+        summary(&mut page, explanation);
+    }
+    let mut first = !all;
+    for part in Part::ALL {
+        let asked = all || style.parts.contains(&part);
+        if !asked || (all && part == Part::Kernel && explanation.kernel.is_none()) {
+            continue;
+        }
+        if !first {
+            page.blank();
+        }
+        first = false;
+        heading(&mut page, part);
+        for problem in explanation.problems.iter().filter(|problem| problem.part == part) {
+            page.line(2, 4, &[bad("cannot be shown: "), plain(&problem.why)]);
+        }
+        show(&mut page, explanation, part);
+    }
+    page.finish()
+}
+
+fn summary(page: &mut Page, explanation: &Explanation) {
+    let object = &explanation.object;
+    page.line(0, 4, &[name(&object.path), plain(format!(": {} bytes", object.bytes))]);
+    let machine = &explanation.machine;
+    page.line(0, 4, &[plain(format!("for Linux {}; types: {}", machine.kernel, machine.types))]);
+}
+
+fn heading(page: &mut Page, part: Part) {
+    let (word, about) = match part {
+        Part::File => ("FILE", "what the compiler wrote, and what each section is to the loader"),
+        Part::Maps => ("MAPS", "the bytes of each definition, what they say, and the call that follows"),
+        Part::Programs => ("PROGRAMS", "which section makes which type of program, and by which rule"),
+        Part::Code => ("CODE", "what the compiler wrote, with source lines and what it refers to"),
+        Part::Relocations => ("RELOCATIONS", "every change between that code and what the kernel gets"),
+        Part::Graph => ("GRAPH", "tail calls, jump tables, and who uses which map"),
+        Part::Plan => ("PLAN", "the kernel calls, in order"),
+        Part::Kernel => ("KERNEL", "what the kernel said"),
+    };
+    page.line(0, 4, &[title(word), plain("  "), dim(about)]);
+}
+
+fn show(page: &mut Page, explanation: &Explanation, part: Part) {
+    match part {
+        Part::File => parts::file(page, &explanation.file),
+        Part::Maps => maps::maps(page, &explanation.maps),
+        Part::Programs => parts::programs(page, &explanation.programs),
+        Part::Code => code::functions(page, &explanation.functions),
+        Part::Relocations => code::linked(page, explanation),
+        Part::Graph => graph::graph(page, &explanation.graph, &explanation.maps, &explanation.programs),
+        Part::Plan => parts::plan(page, &explanation.plan),
+        Part::Kernel => match &explanation.kernel {
+            Some(kernel) => kernel::kernel(page, kernel),
+            None => page.line(2, 4, &[plain("the kernel was not asked: --live asks it (as root)")]),
+        },
+    }
+}

@@ -1,0 +1,69 @@
+//! Numbers, bytes and names as words: what several parts need.
+
+use rxdp_loader::bytes::Endian;
+use rxdp_loader::insn::Insn;
+use rxdp_loader::uapi::{MapFlags, ProgFlags};
+
+/// Bytes as pairs of hexadecimal digits with blanks between them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    pairs.join(" ")
+}
+
+/// Number of bytes.
+pub(crate) fn len(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// A number of things as 32 bits.
+pub(crate) fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// A slot as it stands in a file of this byte order.
+pub(crate) fn slot_bytes(insn: Insn, endian: Endian) -> [u8; 8] {
+    let Insn { code, dst, src, off, imm } = insn;
+    let (regs, off, imm) = match endian {
+        Endian::Little => (src << 4 | dst & 0x0f, off.to_le_bytes(), imm.to_le_bytes()),
+        Endian::Big => (dst << 4 | src & 0x0f, off.to_be_bytes(), imm.to_be_bytes()),
+    };
+    let ([a, b], [c, d, e, f]) = (off, imm);
+    [code, regs, a, b, c, d, e, f]
+}
+
+/// An instruction's bytes, both halves of a 64-bit load.
+pub(crate) fn code_bytes(insn: Insn, second: Option<Insn>, endian: Endian) -> String {
+    let mut bytes = slot_bytes(insn, endian).to_vec();
+    bytes.extend(second.into_iter().flat_map(|second| slot_bytes(second, endian)));
+    hex(&bytes)
+}
+
+/// Flags of a map by the kernel's names.
+pub(crate) fn map_flags(flags: MapFlags) -> String {
+    let known = [
+        (MapFlags::NO_PREALLOC, "BPF_F_NO_PREALLOC"),
+        (MapFlags::NUMA_NODE, "BPF_F_NUMA_NODE"),
+        (MapFlags::RDONLY_PROG, "BPF_F_RDONLY_PROG"),
+        (MapFlags::MMAPABLE, "BPF_F_MMAPABLE"),
+        (MapFlags::INNER_MAP, "BPF_F_INNER_MAP"),
+        (MapFlags::LINK, "BPF_F_LINK"),
+        (MapFlags::VTYPE_BTF_OBJ_FD, "BPF_F_VTYPE_BTF_OBJ_FD"),
+    ];
+    let names = known.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| (*name).to_string());
+    let rest = known.iter().fold(flags, |rest, (flag, _)| rest.difference(*flag));
+    let rest = (!rest.is_empty()).then(|| format!("{:#x}", rest.bits()));
+    let words: Vec<String> = names.chain(rest).collect();
+    if words.is_empty() { "0".to_string() } else { words.join(" | ") }
+}
+
+/// Flags of a program by the kernel's names.
+pub(crate) fn prog_flags(flags: ProgFlags) -> Vec<String> {
+    let known =
+        [(ProgFlags::SLEEPABLE, "BPF_F_SLEEPABLE"), (ProgFlags::XDP_HAS_FRAGS, "BPF_F_XDP_HAS_FRAGS")];
+    known.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| (*name).to_string()).collect()
+}
+
+/// A map type by the kernel's name: `BPF_MAP_TYPE_PROG_ARRAY`.
+pub(crate) fn map_type(name: &str) -> String {
+    format!("BPF_MAP_TYPE_{}", name.to_uppercase())
+}

@@ -1,0 +1,239 @@
+//! Shows every step from an object's bytes to the kernel's calls, and why. Runs the stages and hands their values on: what
+//! they mean is `rxdp-explain`'s business.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+
+use rxdp_explain::model::{Explanation, Part, Problem};
+use rxdp_explain::{Entry, Stages, kernel, text};
+use rxdp_loader::elf::{self, ElfObject};
+use rxdp_loader::features::Machine;
+use rxdp_loader::link::{self, LinkedObject};
+use rxdp_loader::load::{self, Ask, CodeTypes, Given};
+use rxdp_loader::plan::{self, FillSlot, LoadPlan, MixedTables, Options, SlotSource, SlotValue};
+use rxdp_loader::spec::{self, Dialects, ObjectSpec, ProgId, SpecError};
+use rxdp_loader::sys::{DryRun, Linux, Recorder, host};
+use rxdp_loader::tail_calls::Conclusion;
+use rxdp_loader::trace::{Call, Transcript};
+use rxdp_netlink::message::{Request, SetXdp};
+use rxdp_netlink::{Names, XdpMode};
+
+use crate::args::{Explain, Format};
+use crate::error::Failure;
+use crate::job::{self, Wishes};
+use crate::{live, select, target};
+
+/// What stands for the interface that nobody named.
+const INTERFACE: &str = "IFACE";
+
+pub(crate) fn run(args: &Explain) -> Result<(), Failure> {
+    if args.choices.with(&args.object).len() > 1 {
+        let why = "joining is not explained yet; give one object".to_string();
+        return Err(Failure::Option { option: "--link", given: args.object.display().to_string(), why });
+    }
+    let title = args.object.display().to_string();
+    let bytes = rxdp_loader::read_file(&args.object).map_err(|error| Failure::object(&title, error))?;
+    let elf = elf::parse(&bytes).map_err(|error| Failure::object(&title, SpecError::from(error)))?;
+    let explanation = explain(args, &title, &bytes, &elf)?;
+    write(args, &explanation)
+}
+
+fn write(args: &Explain, explanation: &Explanation) -> Result<(), Failure> {
+    let colors = args.output.is_none() && io::stdout().is_terminal();
+    let shown = match args.format {
+        Format::Text => text::text(explanation, &text::Style { parts: args.sections.clone(), colors }),
+        Format::Json => serde_json::to_string(explanation).map_err(|e| Failure::Output(e.into()))? + "\n",
+    };
+    match &args.output {
+        None => io::stdout().lock().write_all(shown.as_bytes()).map_err(Failure::Output),
+        Some(path) => {
+            fs::write(path, shown).map_err(|source| Failure::Explanation { path: path.clone(), source })
+        }
+    }
+}
+
+/// What is to be explained, before anybody looked at what it means.
+struct File<'a> {
+    args: &'a Explain,
+    title: &'a str,
+    bytes: &'a [u8],
+    elf: &'a ElfObject<'a>,
+    machine: Machine,
+    /// Where the types are from that code is fitted to.
+    types: String,
+}
+
+fn explain(args: &Explain, title: &str, bytes: &[u8], elf: &ElfObject<'_>) -> Result<Explanation, Failure> {
+    let (types, given) = code_types(args)?;
+    let file = File { args, title, bytes, elf, machine: host::machine(), types };
+    let reading = &args.choices.reading;
+    let dialects =
+        Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
+    match spec::collect(elf, &rxdp_loader::object_name(&args.object), dialects) {
+        Ok(spec) => file.understood(spec, given.as_deref()),
+        Err(error) => Ok(file.explain(None, &Planned::default(), all_parts(&error.to_string()))),
+    }
+}
+
+impl File<'_> {
+    fn understood(&self, spec: ObjectSpec, given: Option<&[u8]>) -> Result<Explanation, Failure> {
+        let Self { args, title, machine, .. } = self;
+        let mut problems = Vec::new();
+        let read = link(args, title, spec, machine, given, &mut problems)?;
+        let wishes = job::wishes(&read, title, &args.choices)?;
+        let job::Read { object, targets } = read;
+        // Probing asks the kernel, which only --live may.
+        let probed = args.live.then(|| load::machine_for(&Linux, &object, machine, &wishes.options));
+        let planned = planned(&object, wishes, &probed.unwrap_or(*machine), &mut problems);
+        let mut explanation = self.explain(Some(&object), &planned, problems);
+        if let Some(plan) = planned.plan.as_ref().filter(|_| args.live) {
+            let answers = live::ask(plan, targets, planned.entry());
+            explanation.kernel = Some(kernel::explain(&answers, &object, plan));
+        }
+        Ok(explanation)
+    }
+
+    fn explain(
+        &self,
+        linked: Option<&LinkedObject>,
+        planned: &Planned<'_>,
+        problems: Vec<Problem>,
+    ) -> Explanation {
+        let plan = planned.plan.as_ref();
+        rxdp_explain::explain(&Stages {
+            path: self.title,
+            name: &rxdp_loader::object_name(&self.args.object),
+            bytes: self.bytes,
+            elf: self.elf,
+            linked,
+            plan,
+            calls: &plan.map(|plan| calls(plan, planned.entry())).unwrap_or_default(),
+            machine: &self.machine,
+            types: &self.types,
+            entry: planned.entry.clone(),
+            problems,
+        })
+    }
+}
+
+/// Where the types are from that code is fitted to, and those of `--btf`.
+fn code_types(args: &Explain) -> Result<(String, Option<Vec<u8>>), Failure> {
+    match &args.choices.reading.btf {
+        Some(path) => Ok((path.display().to_string(), Some(job::types(path)?))),
+        None => Ok(("those of the running kernel, where the object asks for any".to_string(), None)),
+    }
+}
+
+/// An object that cannot be understood has no other parts than its file.
+fn all_parts(why: &str) -> Vec<Problem> {
+    let parts = Part::ALL.into_iter().filter(|part| !matches!(part, Part::File | Part::Kernel));
+    parts.map(|part| Problem { part, why: why.to_string() }).collect()
+}
+
+fn link(
+    args: &Explain,
+    title: &str,
+    mut spec: ObjectSpec,
+    machine: &Machine,
+    given: Option<&[u8]>,
+    problems: &mut Vec<Problem>,
+) -> Result<job::Read, Failure> {
+    let reading = &args.choices.reading;
+    select::size_maps(&mut spec, title, &reading.maps)?;
+    let targets = target::find(&Linux, &mut spec, title, &reading.targets)?;
+    let code = given.map_or(CodeTypes::Running, CodeTypes::Given);
+    let object = match load::link_for(spec.clone(), machine, code) {
+        Ok(object) => object,
+        Err(error) => {
+            problems.push(Problem { part: Part::Relocations, why: error.to_string() });
+            link::link(spec)
+        }
+    };
+    Ok(job::Read { object, targets })
+}
+
+/// A plan, and which program is first.
+#[derive(Default)]
+struct Planned<'o> {
+    plan: Option<LoadPlan<'o>>,
+    entry: Option<Entry>,
+}
+
+impl Planned<'_> {
+    fn entry(&self) -> Option<ProgId> {
+        self.entry.as_ref().map(|entry| entry.program)
+    }
+}
+
+/// Plans as the main job does, but goes on where that would stop.
+fn planned<'o>(
+    object: &'o LinkedObject,
+    wishes: Wishes,
+    machine: &Machine,
+    problems: &mut Vec<Problem>,
+) -> Planned<'o> {
+    let Wishes { entry: given, mut options, no_infer, slots_given, .. } = wishes;
+    let Some(first) = one_plan(object, machine, &mut options, problems) else {
+        return Planned::default();
+    };
+    let foreseen = job::foresee(&first, given);
+    let entry = foreseen.map(|(program, conclusion)| Entry { program, given: given.is_some(), conclusion });
+    match entry.as_ref().map(|entry| &entry.conclusion) {
+        Some(Conclusion::One(one)) if !no_infer && !slots_given => {
+            let value = SlotValue::Program(one.program);
+            options.slots.push(FillSlot { map: one.map, key: one.key, value, from: SlotSource::Inferred });
+            Planned { plan: one_plan(object, machine, &mut options, problems), entry }
+        }
+        _ => Planned { plan: Some(first), entry },
+    }
+}
+
+fn one_plan<'o>(
+    object: &'o LinkedObject,
+    machine: &Machine,
+    options: &mut Options,
+    problems: &mut Vec<Problem>,
+) -> Option<LoadPlan<'o>> {
+    match plan::plan(object, machine, options) {
+        Ok(plan) => return Some(plan),
+        Err(error) => problems.push(Problem { part: Part::Plan, why: error.to_string() }),
+    }
+    // A table for programs of two kinds: nobody can load that, but it can be shown as `verify` would try it.
+    options.mixed_tables = MixedTables::Copy;
+    plan::plan(object, machine, options).ok()
+}
+
+/// The calls that a plan makes, asked of a kernel that says yes to everything; and those that attach the entry program.
+fn calls(plan: &LoadPlan<'_>, entry: Option<ProgId>) -> Transcript {
+    let kernel = Recorder::new(DryRun::new());
+    if plan.refusal().is_none() {
+        // A kernel that says yes to everything leaves nothing to fail.
+        let _loaded = load::execute(plan, &kernel, Given::default());
+    } else {
+        load::verify(plan, &kernel, Given::default(), Ask::Nothing);
+    }
+    let mut calls = kernel.transcript().calls;
+    if let Some(entry) = entry.and_then(|entry| plan.object.spec.program(entry)) {
+        let names = Nobody { program: &entry.name };
+        let call = |request: Request| Call { request: request.line(&names), reply: "ok".to_string() };
+        calls.insert(0, call(Request::LinkByName(INTERFACE.to_string())));
+        calls.push(call(Request::SetXdp(SetXdp::attach(0, 0, XdpMode::Auto))));
+        calls.push(call(Request::LinkByIndex(0)));
+    }
+    Transcript { calls }
+}
+
+/// Names for an interface and a program that are not there yet.
+struct Nobody<'a> {
+    program: &'a str,
+}
+
+impl Names for Nobody<'_> {
+    fn interface(&self, _ifindex: u32) -> String {
+        INTERFACE.to_string()
+    }
+
+    fn program(&self, _fd: std::os::fd::RawFd) -> String {
+        self.program.to_string()
+    }
+}
