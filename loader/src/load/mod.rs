@@ -12,6 +12,7 @@ mod inner;
 mod lack;
 mod link;
 mod loaded;
+mod log;
 mod made;
 mod note;
 mod parallel;
