@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{in_sandbox, object, run};
+use common::{in_sandbox, object, run, rxdp_load};
 use jsonschema::Validator;
 use rxdp_explain::model::Explanation;
 use serde_json::Value;
@@ -76,7 +76,8 @@ fn objects(folder: &Path) -> Vec<PathBuf> {
     objects
 }
 
-/// Other people's objects, such as the kernel's selftests: `RXDP_CORPUS=DIR`. None may fail, take long, or be wider than a page.
+/// Other people's objects, such as the kernel's selftests: `RXDP_CORPUS=DIR cargo test --release`. None may fail, take long, or
+/// be wider than a page.
 #[test]
 fn a_corpus_is_explained_in_time() {
     let Some(folder) = std::env::var_os("RXDP_CORPUS") else {
@@ -99,14 +100,22 @@ fn a_corpus_is_explained_in_time() {
 fn explain(path: &Path, validator: &Validator) -> Duration {
     let name = path.display().to_string();
     let start = Instant::now();
-    let found = json(&[&name]);
+    let json = printed(&["explain", &name, "--format", "json"]);
     let took = start.elapsed();
+    let found = serde_json::from_str(&json).expect("JSON");
     assert!(took < LONGEST || cfg!(debug_assertions), "{name}: {took:?}");
     check(validator, &found, &name);
-    let text = run(&["explain", &name]).out;
+    let text = printed(&["explain", &name]);
     let wide = text.lines().find(|line| line.chars().count() > 100);
     assert_eq!(wide, None, "{name}");
     took
+}
+
+/// What a command prints, however much that is.
+fn printed(args: &[&str]) -> String {
+    let output = rxdp_load(args).output().expect("rxdp-load");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
