@@ -14,35 +14,35 @@ use serde_json::Value;
 
 use common::{Ran, in_sandbox, object, run, verified};
 
-/// The programs, and why each is refused.
-const BROKEN: &[(&str, &str)] = &[
-    ("code_dead", "code-dead"),
-    ("context_write", "context-access"),
-    ("helper_argument", "argument-type"),
-    ("helper_licence", "helper-licence"),
-    ("helper_type", "helper-not-allowed"),
-    ("lock_held", "lock-held"),
-    ("loop_endless", "loop-endless"),
-    ("loop_long", "too-many-insns"),
-    ("map_null", "map-value-null"),
-    ("map_range", "map-value-bounds"),
-    ("map_readonly", "map-readonly"),
-    ("memory_direct", "pointer-none"),
-    ("packet_off_by_one", "packet-bounds"),
-    ("packet_stale", "packet-stale"),
-    ("packet_unchecked", "packet-bounds"),
-    ("packet_variable", "packet-bounds"),
-    ("pointer_arithmetic", "pointer-arithmetic"),
-    ("pointer_leak", "pointer-leak"),
-    ("recursion", "calls-deep"),
-    ("reference_leak", "reference-leak"),
-    ("reference_used", "used-after-release"),
-    ("register_unset", "register-unset"),
-    ("return_missing", "return-unset"),
-    ("return_range", "return-range"),
-    ("stack_deep", "stack-deep"),
-    ("stack_index", "stack-bounds"),
-    ("stack_unwritten", "stack-unwritten"),
+/// The programs, and why each is refused. Where versions see different things in one mistake, the newest stands first.
+const BROKEN: &[(&str, &[&str])] = &[
+    ("code_dead", &["code-dead"]),
+    ("context_write", &["context-access"]),
+    ("helper_argument", &["argument-type"]),
+    ("helper_licence", &["helper-licence"]),
+    ("helper_type", &["helper-not-allowed"]),
+    ("lock_held", &["lock-held"]),
+    ("loop_endless", &["loop-endless"]),
+    ("loop_long", &["too-many-insns"]),
+    ("map_null", &["map-value-null"]),
+    ("map_range", &["map-value-bounds"]),
+    ("map_readonly", &["map-readonly"]),
+    ("memory_direct", &["pointer-none"]),
+    ("packet_off_by_one", &["packet-bounds"]),
+    ("packet_stale", &["packet-stale"]),
+    ("packet_unchecked", &["packet-bounds"]),
+    ("packet_variable", &["packet-bounds"]),
+    ("pointer_arithmetic", &["pointer-arithmetic"]),
+    ("pointer_leak", &["pointer-leak"]),
+    ("recursion", &["calls-deep", "loop-back-edge"]),
+    ("reference_leak", &["reference-leak"]),
+    ("reference_used", &["used-after-release"]),
+    ("register_unset", &["register-unset"]),
+    ("return_missing", &["return-unset"]),
+    ("return_range", &["return-range"]),
+    ("stack_deep", &["stack-deep"]),
+    ("stack_index", &["stack-bounds"]),
+    ("stack_unwritten", &["stack-unwritten"]),
 ];
 
 /// Those that root may load.
@@ -97,14 +97,15 @@ fn verify(args: &[&str], name: &str) -> Ran {
 #[test]
 fn every_refusal_names_the_line_of_c_and_the_cause() {
     in_sandbox(|_| {
-        for (name, cause) in BROKEN {
+        for (name, causes) in BROKEN {
             let verify = if FEW_RIGHTS.contains(name) { verify_with_few_rights } else { verify };
             let (number, line) = marked(name);
             let row = verified(&verify(&["--json"], name), 3);
             let refusal = &row["programs"][0]["refusal"];
             let lines = |value: &Value| value["source"]["line"].as_u64() == Some(number);
             let named = lines(refusal) || lines(&refusal["branches"][0]);
-            assert_eq!((refusal["cause"].as_str(), named), (Some(*cause), true), "{name}: {refusal:#}");
+            let cause = refusal["cause"].as_str().unwrap_or_default();
+            assert!(causes.contains(&cause) && named, "{name}: {refusal:#}");
             // The verifier takes seconds for this one, and its text is made as the others'.
             let text = if *name == "loop_long" { continue } else { verify(&[], name).out };
             for said in [format!("{cause}: ").as_str(), &line, "to do: "] {
@@ -152,8 +153,9 @@ fn refused_types_are_explained() {
 fn the_documentation_has_every_broken_program() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/verifier.md");
     let page = fs::read_to_string(path).expect("docs/verifier.md");
-    for (name, cause) in BROKEN {
+    for (name, causes) in BROKEN {
         let (number, line) = marked(name);
+        let cause = causes[0];
         let line = line.replace("/* refused here */", "");
         let row = format!("| `{name}` | {number}: `{}` | **{cause}**: ", line.trim());
         assert!(page.contains(&row), "no {row:?}");

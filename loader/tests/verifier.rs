@@ -56,6 +56,32 @@ fn logs_of_old_and_new_kernels() {
                 "R2 = inv0 | set 2",
             ],
         ),
+        // Logs of Linux 6.1.192 as they are.
+        (
+            "map_range-6.1.txt",
+            &[
+                "map-value-bounds | 16: *(u8 *)(r0 +0) = r1 | seen->port[data[35]] = 1; /* refused here */",
+                "R0 = map_value(off=0,ks=4,vs=64,umax=255,var_off=(0x0; 0xff)) | changed 14, compared 9, set 8",
+                "R1 = scalar(umax=255,var_off=(0x0; 0xff)) | set 13",
+            ],
+        ),
+        ("recursion-6.1.txt", &["loop-back-edge | 11: - | -"]),
+        (
+            "reference_leak-6.1.txt",
+            &["reference-leak | 17: exit | if (*event == 1) /* refused here */", "reference 2 = - | taken 5"],
+        ),
+        (
+            "return_range-6.1.txt",
+            &["return-range | 1: exit | return -1; /* refused here */", "R0 = 4294967295 | set 0"],
+        ),
+        (
+            "stack_index-6.1.txt",
+            &[
+                "stack-bounds | 14: *(u8 *)(r2 +0) = r1 | seen[data[35]] = 1; /* refused here */",
+                "R2 = fp(off=-16,umax=255,var_off=(0x0; 0xff)) | changed 12, changed 11, copied 10",
+                "R1 = scalar(umax=255,var_off=(0x0; 0xff)) | set 9",
+            ],
+        ),
         // The function that was called has a register of the same name.
         (
             "calls-6.2.txt",

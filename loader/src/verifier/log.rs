@@ -117,7 +117,8 @@ fn numbered(line: &str) -> Option<Line<'_>> {
     let slot = slot.parse().ok()?;
     match rest.strip_prefix('(').and_then(|rest| rest.split_once(") ")) {
         Some((code, rest)) if u8::from_str_radix(code, 16).is_ok() => Some(Line::Insn(insn(slot, rest))),
-        Some(_) | None => bare(rest),
+        // The control flow's check shows lines of C so.
+        Some(_) | None => bare(rest).or(Some(Line::Note)),
     }
 }
 

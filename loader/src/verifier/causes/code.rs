@@ -14,8 +14,8 @@ pub(super) const CAUSES: &[Cause] = &[
     row(
         "loop-back-edge",
         &["back-edge from insn {insn} to {}"],
-        "the program jumps back, and loops are not allowed here: not before Linux 5.3, and not without CAP_BPF",
-        "unroll the loop with `#pragma unroll`, or load the program with CAP_BPF",
+        "the code leads back to where it was: a function calls itself, or there is a loop and this kernel is older than 5.3 or the caller has no CAP_BPF",
+        "replace recursion by a loop, and loops by `#pragma unroll` or bpf_loop(), or load the program with CAP_BPF",
     ),
     row(
         "too-many-insns",

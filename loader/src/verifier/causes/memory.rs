@@ -123,7 +123,8 @@ pub(super) const CAUSES: &[Cause] = &[
     row(
         "stack-bounds",
         &[
-            "invalid variable-offset{} stack R{reg} var_off={} off={off} size={size}", "invalid unbounded variable-offset{} stack R{reg}",
+            "invalid variable-offset{} stack R{reg} var_off={} off={off} size={size}", "invalid variable-offset{} stack R{reg} var_off={} size={size}",
+            "invalid unbounded variable-offset{} stack R{reg}",
             "R{reg} unbounded indirect variable offset stack access", "R{reg} invalid variable stack {}", "R{reg} min value is outside of stack bound",
             "R{reg} max value is outside of stack bound",
         ],
