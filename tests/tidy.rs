@@ -136,6 +136,19 @@ fn nothing_above_the_line_knows_std() {
 }
 
 #[test]
+fn what_explains_touches_no_machine() {
+    for file in rust_files("explain/src") {
+        for (number, line) in code_lines(&file) {
+            let outside =
+                ["std::fs", "std::io", "std::os", "std::env", "std::process", "std::net", "std::time"]
+                    .iter()
+                    .find(|path| line.contains(**path));
+            assert_eq!(outside, None, "{}:{number}: values in, values out", file.display());
+        }
+    }
+}
+
+#[test]
 fn only_the_elf_room_knows_the_object_crate() {
     for file in rust_files("loader/src") {
         for (number, line) in code_lines(&file) {

@@ -1,7 +1,7 @@
 //! Shows how a BPF object is loaded, step by step: from its bytes to instructions to kernel calls.
 //!
 //! Pure: values in, values out. What is shown are the values of the loader's own stages, which carry their reasons with
-//! them; nothing here works them out again. [`explain`] makes an [`Explanation`](model::Explanation) of them, plain data
+//! them; nothing here works them out again. [`explain`] makes an [`Explanation`] of them, plain data
 //! that is the same for every face: [`text`] for a terminal, JSON by `serde`.
 #![forbid(unsafe_code)]
 
