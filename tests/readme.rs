@@ -1,47 +1,48 @@
 //! What README and docs show is what comes out: their commands are run, their tables are printed from the code.
 #![cfg(test)]
 
+#[path = "common/console.rs"]
+mod console;
+
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
+use console::{Who, root};
+use rxdp_loader::core_relo::CoreKind;
+use rxdp_loader::patch::Reason;
 use rxdp_loader::spec::section::{ROWS, SectionFlags};
+use rxdp_loader::uapi::pseudo;
 use rxdp_sandbox::testing::kernel_or_skip;
+use serde_json::Value;
 
-/// Commands that are not run here: the test run itself.
-const NOT_HERE: &[&str] = &["cargo test --workspace"];
-
-#[test]
-fn readme_commands_print_what_readme_shows() {
-    let Some(sandbox) = kernel_or_skip("readme_commands_print_what_readme_shows") else {
-        return;
-    };
-    sandbox.add_veth("eth0", "peer0").expect("an interface with the name that people use");
-    let shown = console_blocks(&read("README.md"));
-    assert!(shown.len() >= 5, "README shows commands");
-    for (command, expected) in shown {
-        if NOT_HERE.contains(&command.as_str()) {
-            continue;
-        }
-        let printed = sandbox.near(|| run(&command));
-        assert_eq!(normal(&printed), normal(&expected), "{command}");
-    }
+/// README, and the pages of `docs/`.
+fn pages() -> Vec<String> {
+    assert!(console::commands("README.md") >= 5, "README shows commands");
+    [vec!["README.md".to_string()], console::pages("docs")].concat()
 }
 
 #[test]
-fn docs_of_explain_show_what_comes_out() {
-    let shown = console_blocks(&read("docs/explain.md"));
-    assert!(shown.len() >= 5, "docs/explain.md shows commands");
-    for (command, expected) in shown {
-        let printed = run(&command);
-        assert_eq!(normal(&without_version(&printed)), normal(&without_version(&expected)), "{command}");
-    }
+fn commands_print_what_pages_show() {
+    let wrong: Vec<String> =
+        pages().iter().flat_map(|page| console::differences(page, Who::Anybody)).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn commands_of_root_print_what_pages_show() {
+    let Some(sandbox) = kernel_or_skip("commands_of_root_print_what_pages_show") else {
+        return;
+    };
+    sandbox.add_veth("eth0", "peer0").expect("an interface with the name that people use");
+    let wrong: Vec<String> =
+        pages().iter().flat_map(|page| console::differences(page, Who::Root(&sandbox))).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
 }
 
 /// What a row of the table of questions quotes stands in the parts that it names.
 #[test]
 fn explain_answers_the_twenty_questions() {
-    let docs = read("docs/explain.md");
+    let docs = fs::read_to_string(root().join("docs/explain.md")).expect("docs/explain.md");
     let rows: Vec<Vec<&str>> = docs
         .lines()
         .filter(|line| {
@@ -55,14 +56,14 @@ fn explain_answers_the_twenty_questions() {
             panic!("a row of four columns: {row:?}");
         };
         let parts: Vec<&str> = quoted(parts).into_iter().filter(|part| *part != "kernel").collect();
-        let command = format!("rxdp-load explain bpf-progs/tail_kern.o --section {}", parts.join(","));
-        let printed = run(&command).split_whitespace().collect::<Vec<_>>().join(" ");
+        let printed = explain("bpf-progs/tail_kern.o", &["--section", &parts.join(",")]);
+        let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
         let quotes = quoted(answer);
         assert!(!quotes.is_empty(), "{number}: {question}");
         for quote in quotes {
             assert!(
                 printed.contains(quote),
-                "{number}: {question} {quote:?} is not in the output of {command}"
+                "{number}: {question} {quote:?} is not in the output of {parts:?}"
             );
         }
     }
@@ -73,23 +74,24 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// Text without the version of the kernel that it came from, which programs are told.
-fn without_version(text: &str) -> String {
-    let mut parts = text.split("kern_version=0x");
-    let first = parts.next().unwrap_or_default().to_string();
-    parts.fold(first, |out, part| {
-        out + "kern_version=N" + part.trim_start_matches(|c: char| c.is_ascii_hexdigit())
-    })
+#[test]
+fn docs_of_sections_are_the_code_s_table() {
+    printed("docs/sections.md", &section_docs());
 }
 
 #[test]
-fn docs_of_sections_are_the_code_s_table() {
-    let path = root().join("docs/sections.md");
-    let printed = section_docs();
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(&path, &printed).expect("docs/sections.md");
+fn docs_of_relocations_are_what_the_code_does() {
+    printed("docs/relocations.md", &relocation_docs());
+}
+
+/// A page is what is printed.
+fn printed(path: &str, printed: &str) {
+    let file = root().join(path);
+    if console::update() {
+        fs::write(&file, printed).expect("a page of docs");
     }
-    assert_eq!(read("docs/sections.md"), printed, "print it anew with UPDATE_EXPECT=1");
+    let written = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
+    assert!(written == printed, "{path}: print it anew with UPDATE_EXPECT=1");
 }
 
 fn section_docs() -> String {
@@ -143,68 +145,167 @@ fn section_docs() -> String {
     text
 }
 
-/// Commands behind `# ` in `console` blocks, each with the output that follows.
-fn console_blocks(text: &str) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    for block in text.split("```console\n").skip(1) {
-        let block = block.split("```").next().expect("the end of a block");
-        for line in block.lines() {
-            match (line.strip_prefix("# "), found.last_mut()) {
-                (Some(command), _) => found.push((command.to_string(), String::new())),
-                (None, Some((_, output))) => *output += &format!("{line}\n"),
-                (None, None) => panic!("output without a command: {line}"),
-            }
-        }
-    }
-    found
+/// A reference, an object that has one, and how it is found there.
+struct Example {
+    what: &'static str,
+    object: &'static str,
+    /// The kind in JSON, and the symbol.
+    kind: &'static str,
+    symbol: &'static str,
+    /// What the source register is called that the instruction gets.
+    register: (u8, &'static str),
 }
 
-/// Runs `rxdp-load ...` or `cargo run --release -- ...`, which is the same program.
-fn run(command: &str) -> String {
-    let words =
-        command.strip_prefix("rxdp-load ").or_else(|| command.strip_prefix("cargo run --release -- "));
-    let words =
-        words.unwrap_or_else(|| panic!("README shows a command that this test cannot run: {command}"));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rxdp-load"));
-    let output = child.args(words.split(' ')).current_dir(root()).output().expect("rxdp-load");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}: {errors}");
+const EXAMPLES: &[Example] = &[
+    Example {
+        what: "A map",
+        object: "bpf-progs/tail_kern.o",
+        kind: "map",
+        symbol: "jmp_table1",
+        register: (pseudo::MAP_FD, "BPF_PSEUDO_MAP_FD"),
+    },
+    Example {
+        what: "A global variable",
+        object: "tests/fixtures/data.o",
+        kind: "map_value",
+        symbol: "data.rodata",
+        register: (pseudo::MAP_VALUE, "BPF_PSEUDO_MAP_VALUE"),
+    },
+    Example {
+        what: "A subprogram that is called",
+        object: "tests/fixtures/calls.o",
+        kind: "call",
+        symbol: "local",
+        register: (pseudo::CALL, "BPF_PSEUDO_CALL"),
+    },
+    Example {
+        what: "The address of a subprogram",
+        object: "tests/fixtures/callbacks.o",
+        kind: "function_address",
+        symbol: "step",
+        register: (pseudo::FUNC, "BPF_PSEUDO_FUNC"),
+    },
+];
+
+fn relocation_docs() -> String {
+    let mut text = String::from(
+        "# Relocations\n\n\
+         What becomes of an instruction that refers to something. The compiler leaves a relocation: the place of the instruction,\n\
+         and a symbol. Its number (`R_BPF_64_64`, `R_BPF_64_32`, ...) plays no part, since LLVM changed what it means: the\n\
+         instruction and what the symbol stands for decide.\n\n\
+         This page is printed: the changes are those that the loader makes in the objects named, the questions of CO-RE are the\n\
+         code's table.\n\n\
+         ## References\n\n\
+         The second byte of an instruction holds two registers: the destination in its low four bits, the source in its high ones. A\n\
+         64-bit load and a call need no source register, so the kernel takes it as a mark: what the immediate means.\n\n",
+    );
+    for example in EXAMPLES {
+        text += &shown(example);
+    }
+    text += &format!(
+        "### What else\n\nDescriptors are 0 here. They are written just before `BPF_PROG_LOAD`, when the maps exist. A call with source register 0\n\
+         is a call of a helper, and needs no relocation: helpers have fixed numbers.\n\n\
+         Functions of the kernel are called with source register {} (`BPF_PSEUDO_KFUNC_CALL`) and the number of their type in the\n\
+         kernel's BTF. Its variables are loaded with {} (`BPF_PSEUDO_BTF_ID`), or as plain addresses where the object does not say\n\
+         their type. A weak one that this kernel does not have has the address 0. Variables of the kernel's configuration stand in\n\
+         a map of their own, `.kconfig`. A call of something that is not there, and that the object declares weak, becomes a call\n\
+         of a helper that no kernel has: if it can be reached, the verifier refuses the program.\n\n\
+         Where an old kernel lacks a helper and has an older one that does the same,\n\
+         the call is changed without any relocation, with this reason: `{}`.\n\n",
+        pseudo::KFUNC_CALL,
+        pseudo::BTF_ID,
+        Reason::Helper { helper: "probe_read_kernel".to_string(), by: "probe_read".to_string() },
+    );
+    text += "## CO-RE\n\n\
+         These stand in `.BTF.ext`, not in a relocation section. Each is a question about a type, and the answer is written into one\n\
+         instruction. The examples are from `tests/fixtures/core_kinds.o`, fitted to the types of `core_target.o`.\n\n\
+         | number | kind | asks for | example | in the object | there |\n|---|---|---|---|---|---|\n";
+    let changes = changes("tests/fixtures/core_kinds.o", &["--btf", "tests/fixtures/core_target.o"]);
+    let kinds = (0..).map_while(|number| Some((number, CoreKind::from_number(number)?)));
+    for (number, kind) in kinds {
+        let asks = kind.to_string();
+        let fits = |core: &&Value| {
+            let question = core["question"].as_str().expect("a question");
+            about(kind).is_none_or(|about| about == subject(question))
+                && question.starts_with(&format!("{asks} "))
+        };
+        // One whose answer differs shows more.
+        let cores =
+            || changes.iter().map(|change| &change["core"]).filter(|core| core.is_object()).filter(fits);
+        let core = cores().find(|core| core["local"] != core["target"]).or_else(|| cores().next());
+        let core = core.unwrap_or_else(|| panic!("no example of {kind:?}"));
+        let question = core["question"].as_str().expect("a question");
+        let answer = |side: &str| core[side].to_string();
+        text += &format!(
+            "| {number} | {kind:?} | {asks} | {question} | {} | {} |\n",
+            answer("local"),
+            answer("target")
+        );
+    }
+    text
+}
+
+/// What a question is about.
+#[derive(PartialEq, Eq)]
+enum Subject {
+    Field,
+    Type,
+    Value,
+}
+
+fn subject(question: &str) -> Subject {
+    match (question.contains("enum "), question.contains('.')) {
+        (true, _) => Subject::Value,
+        (false, true) => Subject::Field,
+        (false, false) => Subject::Type,
+    }
+}
+
+/// Of kinds that ask in the same words, what they ask about.
+fn about(kind: CoreKind) -> Option<Subject> {
+    use CoreKind::{EnumExists, FieldExists, FieldSize, TypeExists, TypeSize};
+
+    let subjects = [
+        (EnumExists, Subject::Value),
+        (FieldExists, Subject::Field),
+        (FieldSize, Subject::Field),
+        (TypeExists, Subject::Type),
+        (TypeSize, Subject::Type),
+    ];
+    subjects.into_iter().find(|(asks, _)| *asks == kind).map(|(_, subject)| subject)
+}
+
+fn shown(example: &Example) -> String {
+    let changes = changes(example.object, &[]);
+    let fits = |change: &&Value| change["kind"] == example.kind && change["symbol"] == example.symbol;
+    let change = changes.iter().find(fits).unwrap_or_else(|| panic!("no example of {}", example.what));
+    let word = |side: &str, field: &str| change[side][field].as_str().expect("a word").to_string();
+    let source = u8::from_str_radix(&word("after", "bytes")[3..4], 16).expect("a register");
+    let (number, name) = example.register;
+    assert_eq!(source, number, "{}", example.what);
+    let side = |side| format!("{side:6}  {:47}  {}", word(side, "bytes"), word(side, "text"));
+    format!(
+        "### {}\n\n`{}`, source register {number} (`{name}`): {}.\n\n```text\n{}\n{}\n```\n\n",
+        example.what,
+        example.object,
+        change["reason"].as_str().expect("a reason"),
+        side("before"),
+        side("after"),
+    )
+}
+
+/// All changes of all programs, as `explain` tells them.
+fn changes(object: &str, options: &[&str]) -> Vec<Value> {
+    let explained = explain(object, &[&["--format", "json"], options].concat());
+    let explained: Value = serde_json::from_str(&explained).expect("JSON");
+    let programs = explained["linked"].as_array().expect("programs");
+    programs.iter().flat_map(|program| program["changes"].as_array().expect("changes").clone()).collect()
+}
+
+fn explain(object: &str, options: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rxdp-load"));
+    command.args(["explain", object]).args(options).current_dir(root());
+    let output = command.output().expect("rxdp-load");
+    assert!(output.status.success(), "{object}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
-}
-
-/// Output without what differs from run to run: descriptors, ids, times, CPUs, and the widths of columns.
-fn normal(text: &str) -> String {
-    let mut out = String::new();
-    for line in text.lines() {
-        let words: Vec<String> = line.split_whitespace().map(ToString::to_string).collect();
-        let mut line = words.join(" ");
-        if let Some((time, rest)) = line.split_once(" cpu ") {
-            assert!(time.parse::<f64>().is_ok(), "a trace line begins with a time: {line}");
-            line = format!("TIME cpu {rest}");
-        }
-        for before in ["fd ", "id ", "cpu ", "\"fd\":", "\"id\":", "\"ifindex\":"] {
-            line = without_numbers_after(&line, before);
-        }
-        out += &format!("{line}\n");
-    }
-    out
-}
-
-fn without_numbers_after(line: &str, before: &str) -> String {
-    let mut parts = line.split(before);
-    let mut out = parts.next().unwrap_or_default().to_string();
-    for part in parts {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
-        let number = if rest.len() < part.len() { "N" } else { "" };
-        out += &format!("{before}{number}{rest}");
-    }
-    out
-}
-
-fn read(name: &str) -> String {
-    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

@@ -4,6 +4,7 @@
 //! may depend on it. What a person should read goes to standard error; standard output is for results.
 
 pub mod artifacts;
+pub mod book;
 pub mod bpf;
 pub mod builds;
 pub mod check;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 
 use xtask::conformance::Conformance;
 use xtask::vm::Vm;
-use xtask::{XtaskError, bpf, check, ci, conformance, dist, test, vm};
+use xtask::{XtaskError, book, bpf, check, ci, conformance, dist, test, vm};
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ enum Command {
     Conformance(Conformance),
     /// Build the static `rxdp-load` that people install; its path is the last line of the output
     Dist,
+    /// Build the book in docs/book; its first page is the last line of the output
+    Book,
     /// What has to pass before a change goes in: check, then test
     Ci,
 }
@@ -60,6 +62,7 @@ fn run(command: &Command) -> Result<(), XtaskError> {
         Command::Vm(wanted) => vm::run(wanted),
         Command::Conformance(wanted) => conformance::run(wanted),
         Command::Dist => dist::run(),
+        Command::Book => book::run(),
         Command::Ci => ci::run(),
     }
 }

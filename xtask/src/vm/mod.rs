@@ -47,7 +47,16 @@ pub struct Vm {
 }
 
 /// What tests read at the paths that were compiled into them.
-const TREES: &[&str] = &["README.md", "bpf-progs", "docs", "loader/tests", "tests"];
+const TREES: &[&str] = &[
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "bpf-progs",
+    "docs",
+    "examples",
+    "loader/tests",
+    "tests",
+];
 
 /// What the machine has beside what it is asked to run: `veth` for the sandbox, `bridge` for a test of netlink, `nf_nat`
 /// (with what it stands on) for the functions of modules that programs may call.
