@@ -35,9 +35,10 @@ fn function(function: &Function, places: &Places<'_>) -> Markup {
     let targets: BTreeSet<u32> =
         function.instructions.iter().filter_map(|instruction| instruction.jumps_to).collect();
     let listing = Listing { function, places, targets, files: short_names(&function.lines) };
+    let rows = function.instructions.len().saturating_add(function.lines.len());
     let files: BTreeSet<&str> = function.lines.iter().map(|line| line.file.as_str()).collect();
     html! {
-        article.function id=(places::function(function.index)) aria-labelledby=(title) {
+        article.function id=(places::function(function.index)) aria-labelledby=(title) style={ "--rows:" (rows) } {
             h3 id=(title) {
                 code { (wrap_at(&function.name)) } " "
                 span.kind {
@@ -52,7 +53,7 @@ fn function(function: &Function, places: &Places<'_>) -> Markup {
                 @for file in files { br; "from " code { (wrap_at(file)) } }
             }
             div.code {
-                @for group in function.instructions.chunk_by(|a, b| a.line == b.line) {
+                @for group in function.instructions.chunk_by(|a, b| listing.same_line(a, b)) {
                     (listing.group(group))
                 }
             }
@@ -85,10 +86,19 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
+    /// Whether two instructions were made by the same line: one line has a record for each column.
+    fn same_line(&self, a: &Instruction, b: &Instruction) -> bool {
+        let line = |of: &Instruction| self.line(of).map(|line| (&line.file, line.line, &line.text));
+        a.line == b.line || line(a) == line(b)
+    }
+
+    fn line(&self, of: &Instruction) -> Option<&SourceLine> {
+        self.function.lines.get(usize::try_from(of.line?).ok()?)
+    }
+
     /// The instructions of a source line.
     fn group(&self, instructions: &[Instruction]) -> Markup {
-        let line = instructions.first().and_then(|first| first.line);
-        let line = line.and_then(|line| self.function.lines.get(usize::try_from(line).ok()?));
+        let line = instructions.first().and_then(|first| self.line(first));
         html! {
             div {
                 @if let Some(line) = line {
@@ -146,7 +156,7 @@ impl Listing<'_> {
     }
 
     fn facts(&self, instruction: &Instruction, changes: &[Changed<'_>]) -> Markup {
-        let line = instruction.line.and_then(|line| self.function.lines.get(usize::try_from(line).ok()?));
+        let line = self.line(instruction);
         html! {
             @if let Some(relocation) = &instruction.relocation {
                 (fact("symbol", html! { code { (wrap_at(&relocation.symbol)) } }))

@@ -75,8 +75,8 @@ impl Drawing {
         html! {
             svg.graph viewBox={ "-1 -1 " (WIDTH.saturating_add(2)) " " (height.saturating_add(2)) } role="group" aria-label=(label) {
                 @for edge in &self.edges { (self.edge(*edge, &left, &right)) }
-                @for (node, place) in self.left.iter().zip(&left) { (boxed(node, 0, place.top)) }
-                @for (node, place) in self.right.iter().zip(&right) { (boxed(node, far, place.top)) }
+                @for (node, place) in self.left.iter().zip(&left) { (boxed(node, "left", 0, place.top)) }
+                @for (node, place) in self.right.iter().zip(&right) { (boxed(node, "right", far, place.top)) }
             }
         }
     }
@@ -147,7 +147,7 @@ fn curve(x1: u32, y1: u32, x2: u32, y2: u32, class: &str) -> Markup {
     }
 }
 
-fn boxed(node: &Node, x: u32, y: u32) -> Markup {
+fn boxed(node: &Node, class: &str, x: u32, y: u32) -> Markup {
     let drawn = html! {
         rect x=(x) y=(y) width=(COLUMN) height=(node.height()) rx="6" {}
         @for (number, line) in lines(&node.name).iter().enumerate() {
@@ -160,7 +160,7 @@ fn boxed(node: &Node, x: u32, y: u32) -> Markup {
         }
     };
     html! {
-        @if node.link.is_empty() { g { (drawn) } } @else { a href={ "#" (node.link) } { (drawn) } }
+        @if node.link.is_empty() { g class=(class) { (drawn) } } @else { a class=(class) href={ "#" (node.link) } { (drawn) } }
     }
 }
 

@@ -122,7 +122,7 @@ fn program(program: &LoadedProgram, layout: &[Span]) -> Markup {
             }
             dl.facts {
                 (fact("verified", html! { (program.verified_instructions) " instructions looked at" }))
-                @for line in &program.statistics { (fact("statistics", line)) }
+                @if !program.statistics.is_empty() { (fact("statistics", lines(&program.statistics))) }
             }
             @if !program.log.is_empty() {
                 h4 { "The verifier's log" }
@@ -132,6 +132,10 @@ fn program(program: &LoadedProgram, layout: &[Span]) -> Markup {
             @if program.machine_bytes > 0 { (machine(program)) }
         }
     }
+}
+
+fn lines(lines: &[String]) -> Markup {
+    html! { @for (number, line) in lines.iter().enumerate() { @if number > 0 { br; } (line) } }
 }
 
 /// A log, folded by function. The end of a refusal says why, so it is open.

@@ -108,7 +108,11 @@ fn table(table: &Table) -> Node {
         }
     });
     let more = table.slots.len().saturating_sub(ROWS);
-    let more = (more > 0).then(|| format!("and {more} more"));
+    let more = match more {
+        0 if table.slots.is_empty() => Some("all slots are empty".to_string()),
+        0 => None,
+        more => Some(format!("and {more} more")),
+    };
     Node { name: table.name.clone(), link: places::map(table.map), rows: shown.chain(more).collect() }
 }
 

@@ -53,14 +53,14 @@ fn stages(explanation: &Explanation) -> [Stage; 6] {
             to: "sections",
             name: "Sections",
             figure: number(u64::try_from(file.sections.len()).unwrap_or(u64::MAX)),
-            more: format!("{} that name something", count(file.symbols.len(), "symbol")),
+            more: count(file.symbols.len(), "named symbol"),
             does: "each gets a role",
         },
         Stage {
             to: "maps",
             name: "Maps, programs",
-            figure: format!("{} + {}", maps.len(), programs.len()),
-            more: format!("{}, {}", count(maps.len(), "map"), count(programs.len(), "program")),
+            figure: count(maps.len(), "map"),
+            more: count(programs.len(), "program"),
             does: "what the object means",
         },
         Stage {
@@ -77,7 +77,7 @@ fn stages(explanation: &Explanation) -> [Stage; 6] {
             more: "in order".to_string(),
             does: "what to ask of the kernel",
         },
-        Stage { to: "kernel", name: "Kernel", figure, more, does: "verified and running" },
+        Stage { to: "kernel", name: "Kernel", figure, more, does: "verifies, compiles, runs" },
     ]
 }
 
@@ -86,7 +86,7 @@ fn answers(kernel: &Kernel) -> (String, String) {
     let refused = kernel.refused.len();
     let more = match (&kernel.attachment, refused) {
         (_, 1..) => format!("{} refused", count(refused, "program")),
-        (Some(_), _) => "attached, run nowhere else".to_string(),
+        (Some(_), _) => "attached".to_string(),
         (None, _) => count(kernel.map_fd.len(), "map"),
     };
     (loaded, more)

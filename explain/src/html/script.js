@@ -54,23 +54,25 @@
     panel.hidden = false;
   };
   const rowOf = (target) => (target.closest ? target.closest(".function .code p:not(.s), .function .code summary") : null);
+  const isOpen = (row) => row.nodeName === "SUMMARY" && row.parentNode.open;
   const look = (event) => {
     const row = rowOf(event.target);
-    if (row) show(row);
+    if (row && !isOpen(row)) show(row);
+    else if (!panel.contains(event.target)) hide();
   };
   document.addEventListener("click", (event) => {
     const row = rowOf(event.target);
-    if (row) show(row); else if (!panel.contains(event.target)) hide();
+    // This click is about to open what the panel says, in its place.
+    if (row && row.nodeName === "SUMMARY" && !row.parentNode.open) hide();
+    else if (row) show(row);
+    else if (!panel.contains(event.target)) hide();
   });
   document.addEventListener("focusin", look);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
   });
   if (matchMedia("(hover: hover)").matches) {
-    document.addEventListener("pointerover", (event) => {
-      const row = rowOf(event.target);
-      if (row) show(row); else if (!panel.contains(event.target)) hide();
-    });
+    document.addEventListener("pointerover", look);
   }
   // On paper, what is folded is open.
   let opened = [];
