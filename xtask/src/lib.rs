@@ -5,6 +5,7 @@
 
 pub mod artifacts;
 pub mod bpf;
+pub mod browser;
 pub mod builds;
 pub mod check;
 pub mod ci;

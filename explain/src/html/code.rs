@@ -163,8 +163,9 @@ impl Listing<'_> {
                 (fact("relocation", html! { (words::relocation(relocation.kind)) ": " (relocation.why) }))
             }
             @if let Some(core) = &instruction.core {
-                (fact("CO-RE", &core.question))
-                (fact("answer", &core.answer))
+                // Where there is a change, it says the rest.
+                @if changes.is_empty() { (self::core(core)) } @else { (fact("question", &core.question)) }
+                (fact("in short", &core.answer))
             }
             (maybe("source", line.map(|line| html! { code.source { (line.text) } })))
             @for (linked, change) in changes {

@@ -15,10 +15,10 @@ pub(super) fn file(file: &File) -> Markup {
                 tbody {
                     @for field in &file.header {
                         tr {
-                            td.n { (field.offset) }
+                            td.n data-is="byte" { (field.offset) }
                             td { code { (field.bytes) } }
                             td { code { (field.name) } }
-                            td { (field.meaning) }
+                            td.prose { (field.meaning) }
                         }
                     }
                 }
@@ -61,8 +61,8 @@ fn section(section: &Section) -> Markup {
                 br;
                 small { (section.why) }
             }
-            td.n { (section.offset) }
-            td.n { (section.size) }
+            td.n data-is="file at" { (section.offset) }
+            td.n data-is="bytes" { (section.size) }
             td { (section.flags.join(", ")) }
         }
     }
@@ -92,8 +92,8 @@ fn symbol(symbol: &Symbol) -> Markup {
             td.name { code { (symbol.name) } }
             td { (symbol.names) }
             td { code { (symbol.section.as_deref().unwrap_or("nowhere")) } }
-            td.n { (symbol.value) }
-            td.n { (symbol.size) }
+            td.n data-is="at" { (symbol.value) }
+            td.n data-is="bytes" { (symbol.size) }
             td { (symbol.binding) " " (symbol.kind) }
         }
     }

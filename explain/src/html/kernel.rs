@@ -43,16 +43,16 @@ fn arrays(kernel: &Kernel) -> Markup {
                         @for map in &kernel.map_fd {
                             tr {
                                 td { code { "map_fd[" (map.index) "]" } }
-                                td.n { (map.fd) }
-                                td.n { (map.id) }
+                                td.n data-is="descriptor" { (map.fd) }
+                                td.n data-is="id" { (map.id) }
                                 td.name { a href={ "#" (places::map(map.index)) } { code { (map.name) } } }
                             }
                         }
                         @for program in &kernel.prog_fd {
                             tr {
                                 td { code { "prog_fd[" (program.index) "]" } }
-                                td.n { (program.fd) }
-                                td.n { (program.id) }
+                                td.n data-is="descriptor" { (program.fd) }
+                                td.n data-is="id" { (program.id) }
                                 td.name {
                                     a href={ "#" (places::program(program.index)) } { code { (program.name) } }
                                     " SEC(\"" (program.section) "\")"
@@ -92,10 +92,10 @@ fn attachment(attachment: &Attachment) -> Markup {
                 tbody {
                     @for part in &attachment.message {
                         tr {
-                            td.n { (part.offset) }
+                            td.n data-is="byte" { (part.offset) }
                             td { code { (part.bytes) } }
                             td class={ "d" (part.depth.min(4)) } { code { (part.name) } }
-                            td { (part.meaning) }
+                            td.prose { (part.meaning) }
                         }
                     }
                 }

@@ -85,8 +85,8 @@ fn fields(origin: Origin, definition: &Definition) -> Markup {
 fn field(field: &Field, types: bool, bytes: bool) -> Markup {
     html! {
         tr {
-            td.n { (field.offset) }
-            @if bytes { td { code { (field.bytes) } } } @else { td.n { (field.size) } }
+            td.n data-is="byte" { (field.offset) }
+            @if bytes { td { code { (field.bytes) } } } @else { td.n data-is="size" { (field.size) } }
             td.name { code { (field.name) } }
             @if types { td { code { (field.c_type.as_deref().unwrap_or("?")) } } }
             td.prose {

@@ -90,7 +90,9 @@ pub(super) fn tail_calls(explanation: &Explanation) -> Markup {
             (drawing.svg("Tail calls: programs on the left, jump tables on the right"))
             ul.legend {
                 li { span.to {} "calls with this key" }
-                li { span.back {} "the slot leads to" }
+                @if drawing.edges.iter().any(|edge| edge.kind == EdgeKind::Back) {
+                    li { span.back {} "the slot leads to" }
+                }
                 @if unknown || drawing.edges.iter().any(|edge| edge.kind == EdgeKind::Perhaps) {
                     li { span.perhaps {} "the key or the table is not known" }
                 }

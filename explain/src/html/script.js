@@ -71,9 +71,9 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
   });
-  if (matchMedia("(hover: hover)").matches) {
-    document.addEventListener("pointerover", look);
-  }
+  document.addEventListener("pointerover", (event) => {
+    if (event.pointerType !== "touch") look(event);
+  });
   // On paper, what is folded is open.
   let opened = [];
   addEventListener("beforeprint", () => {
