@@ -177,12 +177,12 @@ impl Listing<'_> {
     }
 }
 
-/// Changes that make different code, and other code than there was.
+/// Changes that make different bytes, and others than there were.
 fn different<'e>(changes: &[Changed<'e>]) -> Vec<&'e Change> {
     let mut seen: Vec<&Change> = Vec::new();
     for (_, change) in changes {
-        let new = !seen.iter().any(|other| other.after == change.after);
-        if new && change.after != change.before {
+        let new = !seen.iter().any(|other| other.after.bytes == change.after.bytes);
+        if new && change.after.bytes != change.before.bytes {
             seen.push(change);
         }
     }

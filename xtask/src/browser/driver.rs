@@ -66,8 +66,7 @@ impl Driver {
             json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"] });
         let always = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
         let started = driver.post("", &json!({ "capabilities": { "alwaysMatch": always } }))?;
-        let id = started["sessionId"].as_str().unwrap_or_default();
-        driver.session = format!("{}/{id}", driver.session);
+        driver.session = format!("{}/{}", driver.session, word(&started, "/sessionId"));
         Ok(driver)
     }
 
@@ -77,11 +76,11 @@ impl Driver {
         let mut answer =
             self.agent.post(format!("{}{path}", self.session)).send_json(body).map_err(failed)?;
         let ok = answer.status().is_success();
-        let mut answer: Value = answer.body_mut().read_json().map_err(failed)?;
-        let value = answer["value"].take();
+        let answer: Value = answer.body_mut().read_json().map_err(failed)?;
+        let value = answer.get("value").cloned().unwrap_or_default();
         if !ok {
-            let said = value["message"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
-            return Err(XtaskError::Browser { request, said: said.to_string() });
+            let said = word(&value, "/message").lines().next().unwrap_or_default().to_string();
+            return Err(XtaskError::Browser { request, said });
         }
         Ok(value)
     }
@@ -116,17 +115,17 @@ impl Driver {
         let parameters = json!({ "expression": expression, "returnByValue": true });
         let answer = self.tools("Runtime.evaluate", &parameters)?;
         match answer.get("exceptionDetails") {
-            None => Ok(answer["result"]["value"].clone()),
+            None => Ok(answer.pointer("/result/value").cloned().unwrap_or_default()),
             Some(thrown) => Err(XtaskError::Browser {
                 request: expression.to_string(),
-                said: thrown["exception"]["description"].to_string(),
+                said: word(thrown, "/exception/description"),
             }),
         }
     }
 
     fn element(&self, selector: &str) -> Result<String, XtaskError> {
         let found = self.post("/element", &json!({ "using": "css selector", "value": selector }))?;
-        Ok(found[ELEMENT].as_str().unwrap_or_default().to_string())
+        Ok(word(&found, &format!("/{ELEMENT}")))
     }
 
     /// Clicks on the first element that the selector means.
@@ -149,7 +148,7 @@ impl Driver {
     pub(super) fn console(&self) -> Result<Vec<String>, XtaskError> {
         let entries = self.post("/se/log", &json!({ "type": "browser" }))?;
         let messages = entries.as_array().into_iter().flatten();
-        Ok(messages.map(|entry| entry["message"].to_string()).collect())
+        Ok(messages.map(|entry| word(entry, "/message")).collect())
     }
 
     /// Writes what is seen to a PNG file.
@@ -167,8 +166,13 @@ impl Driver {
 }
 
 fn write(file: &Path, answer: &Value) -> Result<(), XtaskError> {
-    let bytes = STANDARD.decode(answer["data"].as_str().unwrap_or_default()).unwrap_or_default();
+    let bytes = STANDARD.decode(word(answer, "/data")).unwrap_or_default();
     fs::write(file, bytes).map_err(|source| XtaskError::Write { path: file.to_path_buf(), source })
+}
+
+/// The string at a place of an answer; empty if there is none.
+fn word(answer: &Value, place: &str) -> String {
+    answer.pointer(place).and_then(Value::as_str).unwrap_or_default().to_string()
 }
 
 /// The port that the driver chose: the last number of the line that says that it has started.

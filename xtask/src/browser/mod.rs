@@ -134,9 +134,9 @@ impl Look<'_> {
                     format!("{how}, {part}: cut off: {beyond}")
                 });
             }
-            let widths = self.driver.ask("[document.documentElement.scrollWidth, innerWidth]")?;
-            let fits = widths[0].as_u64() <= widths[1].as_u64();
-            self.expect(fits, || format!("{how}: the page is {} wide", widths[0]));
+            let beyond = self.driver.ask("document.documentElement.scrollWidth - innerWidth")?;
+            let fits = beyond.as_i64().is_some_and(|beyond| beyond <= 0);
+            self.expect(fits, || format!("{how}: the page is {beyond} too wide"));
             let loaded = self.driver.ask("performance.getEntriesByType('resource').length")?;
             self.expect(loaded == 0, || format!("{how}: {loaded} things were loaded"));
         }
