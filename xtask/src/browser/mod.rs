@@ -129,14 +129,14 @@ impl Look<'_> {
             for part in PARTS {
                 self.driver.ask(&format!("document.getElementById({part:?})?.scrollIntoView()"))?;
                 self.driver.picture(&self.folder.join(format!("{how}-{part}.png")))?;
-                let beyond = self.driver.ask(BEYOND)?;
+                let beyond = self.driver.ask(&BEYOND.replace("WIDTH", &view.width.to_string()))?;
                 self.expect(beyond == Value::Array(Vec::new()), || {
                     format!("{how}, {part}: cut off: {beyond}")
                 });
             }
-            let beyond = self.driver.ask("document.documentElement.scrollWidth - innerWidth")?;
-            let fits = beyond.as_i64().is_some_and(|beyond| beyond <= 0);
-            self.expect(fits, || format!("{how}: the page is {beyond} too wide"));
+            let wide = self.driver.ask("document.documentElement.scrollWidth")?;
+            let fits = wide.as_u64().is_some_and(|wide| wide <= u64::from(view.width));
+            self.expect(fits, || format!("{how}: the page is {wide} wide"));
             let loaded = self.driver.ask("performance.getEntriesByType('resource').length")?;
             self.expect(loaded == 0, || format!("{how}: {loaded} things were loaded"));
         }
@@ -237,8 +237,9 @@ fn seen(selector: &str) -> String {
     format!("document.querySelector({selector:?}).checkVisibility()")
 }
 
-/// Names what reaches beyond the window and does not scroll in a box of its own.
+/// Names what reaches beyond the window and does not scroll in a box of its own. The width is the one that was asked for: a
+/// phone zooms out until a page that is too wide fits, and says so of its window.
 const BEYOND: &str = "[...document.querySelectorAll('body *')]
     .filter((e) => !e.closest('.wide, .code, pre, svg, .skip') && e.checkVisibility())
-    .filter((e) => { const r = e.getBoundingClientRect(); return r.right > innerWidth + 1 || r.left < -1; })
+    .filter((e) => { const r = e.getBoundingClientRect(); return r.right > WIDTH + 1 || r.left < -1; })
     .slice(0, 3).map((e) => e.outerHTML.slice(0, 80))";
