@@ -23,6 +23,9 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// No answer takes longer: the browser hangs.
 const LONGEST: Duration = Duration::from_secs(120);
 
+/// No answer is larger, in **bytes**: a large page is printed on hundreds of sheets.
+const LARGEST: u64 = 256 << 20;
+
 /// How a page is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct View {
@@ -76,7 +79,8 @@ impl Driver {
         let mut answer =
             self.agent.post(format!("{}{path}", self.session)).send_json(body).map_err(failed)?;
         let ok = answer.status().is_success();
-        let answer: Value = answer.body_mut().read_json().map_err(failed)?;
+        let body = answer.body_mut().with_config().limit(LARGEST);
+        let answer: Value = body.read_json().map_err(failed)?;
         let value = answer.get("value").cloned().unwrap_or_default();
         if !ok {
             let said = word(&value, "/message").lines().next().unwrap_or_default().to_string();
