@@ -63,7 +63,7 @@ pub fn html(explanation: &Explanation) -> String {
             }
         }
     };
-    page.into_string()
+    page.into_string() + "\n"
 }
 
 fn top(explanation: &Explanation) -> Markup {
