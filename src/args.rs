@@ -269,6 +269,8 @@ pub(crate) enum Format {
     Text,
     /// JSON, as docs/explain.schema.json describes it; always all parts
     Json,
+    /// One page of HTML that needs nothing else; always all parts
+    Html,
 }
 
 fn part(name: &str) -> Result<Part, String> {

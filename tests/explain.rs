@@ -290,3 +290,17 @@ fn live_shows_why_a_program_is_refused() {
         assert_ne!(found["kernel"]["problems"], Value::Array(Vec::new()));
     });
 }
+
+#[test]
+fn a_page_for_a_browser_goes_to_a_file_or_to_standard_output() {
+    let object = object("tail_kern");
+    let printed = run(&["explain", &object, "--format", "html"]);
+    assert_eq!(printed.code, Some(0), "{}", printed.err);
+    assert!(printed.out.starts_with("<!DOCTYPE html>") && printed.out.contains("id=\"change-0-20\""));
+    let file = std::env::temp_dir().join(format!("rxdp-explain-{}.html", std::process::id()));
+    let written = run(&["explain", &object, "--format", "html", "-o", &file.display().to_string()]);
+    let page = fs::read_to_string(&file).expect("a page");
+    fs::remove_file(&file).expect("the page is there to be removed");
+    assert_eq!((written.code, written.out.as_str()), (Some(0), ""), "{}", written.err);
+    assert_eq!(page, printed.out);
+}

@@ -1,11 +1,12 @@
 //! Shows how a BPF object is loaded, step by step: from its bytes to instructions to kernel calls.
 //!
 //! Pure: values in, values out. What is shown are the values of the loader's own stages, which carry their reasons with
-//! them; nothing here works them out again. [`explain`] makes an [`Explanation`] of them, plain data
-//! that is the same for every face: [`text`] for a terminal, JSON by `serde`.
+//! them; nothing here works them out again. [`explain`] makes an [`Explanation`] of them, plain data that is the same for
+//! every face: [`mod@text`] for a terminal, [`mod@html`] for a browser, JSON by `serde`.
 #![forbid(unsafe_code)]
 
 pub mod disasm;
+pub mod html;
 pub mod model;
 pub mod text;
 

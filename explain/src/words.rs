@@ -4,6 +4,8 @@ use rxdp_loader::bytes::Endian;
 use rxdp_loader::insn::Insn;
 use rxdp_loader::uapi::{MapFlags, ProgFlags};
 
+use crate::model::{Part, RelocationKind};
+
 /// Bytes as pairs of hexadecimal digits with blanks between them.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -66,4 +68,32 @@ pub(crate) fn prog_flags(flags: ProgFlags) -> Vec<String> {
 /// A map type by the kernel's name: `BPF_MAP_TYPE_PROG_ARRAY`.
 pub(crate) fn map_type(name: &str) -> String {
     format!("BPF_MAP_TYPE_{}", name.to_uppercase())
+}
+
+/// What a part of an explanation is about.
+pub(crate) const fn about(part: Part) -> &'static str {
+    match part {
+        Part::File => "what the compiler wrote, and what each section is to the loader",
+        Part::Maps => "the bytes of each definition, what they say, and the call that follows",
+        Part::Programs => "which section makes which type of program, and by which rule",
+        Part::Code => "what the compiler wrote, with source lines and what it refers to",
+        Part::Relocations => "every change between that code and what the kernel gets",
+        Part::Graph => "tail calls, jump tables, and who uses which map",
+        Part::Plan => "the kernel calls, in order",
+        Part::Kernel => "what the kernel said",
+    }
+}
+
+/// What an instruction refers to, in words that a name follows.
+pub(crate) const fn relocation(kind: RelocationKind) -> &'static str {
+    match kind {
+        RelocationKind::Map => "map",
+        RelocationKind::MapValue => "value of map",
+        RelocationKind::Call => "call of",
+        RelocationKind::FunctionAddress => "address of",
+        RelocationKind::Kconfig => "kernel configuration",
+        RelocationKind::Ksym => "kernel symbol",
+        RelocationKind::Kfunc => "kernel function",
+        RelocationKind::Broken => "makes no sense:",
+    }
 }

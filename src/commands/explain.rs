@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 
 use rxdp_explain::model::{Explanation, Part, Problem};
-use rxdp_explain::{Entry, Stages, kernel, text};
+use rxdp_explain::{Entry, Stages, html, kernel, text};
 use rxdp_loader::elf::{self, ElfObject};
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
@@ -43,6 +43,7 @@ fn write(args: &Explain, explanation: &Explanation) -> Result<(), Failure> {
     let shown = match args.format {
         Format::Text => text::text(explanation, &text::Style { parts: args.sections.clone(), colors }),
         Format::Json => serde_json::to_string(explanation).map_err(|e| Failure::Output(e.into()))? + "\n",
+        Format::Html => html::html(explanation),
     };
     match &args.output {
         None => io::stdout().lock().write_all(shown.as_bytes()).map_err(Failure::Output),

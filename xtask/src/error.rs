@@ -174,6 +174,29 @@ pub enum XtaskError {
         #[source]
         source: io::Error,
     },
+    /// The browser's driver cannot be spoken to.
+    #[error("no answer from the browser's driver to {request}")]
+    Driver {
+        /// What it was asked.
+        request: String,
+        /// Why there is none.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// The browser cannot do what it was asked to.
+    #[error("the browser cannot do {request}: {said}")]
+    Browser {
+        /// What it was asked.
+        request: String,
+        /// What it said.
+        said: String,
+    },
+    /// A page is not as it should be in a browser.
+    #[error("not as it should be in a browser:\n  {}", problems.join("\n  "))]
+    Page {
+        /// One entry a problem: the page, how it was looked at, what is wrong.
+        problems: Vec<String>,
+    },
     /// Standard output is closed.
     #[error("the result cannot be printed")]
     Print {

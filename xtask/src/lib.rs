@@ -6,6 +6,7 @@
 pub mod artifacts;
 pub mod book;
 pub mod bpf;
+pub mod browser;
 pub mod builds;
 pub mod check;
 pub mod ci;

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use xtask::browser::Browser;
 use xtask::conformance::Conformance;
 use xtask::vm::Vm;
-use xtask::{XtaskError, book, bpf, check, ci, conformance, dist, test, vm};
+use xtask::{XtaskError, book, bpf, browser, check, ci, conformance, dist, test, vm};
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
@@ -35,6 +36,8 @@ enum Command {
     Vm(Vm),
     /// Whether the release build loads what libbpf loads, and sends the same instructions
     Conformance(Conformance),
+    /// Open the pages of `explain --format html` in a browser, click, and look whether all is there
+    Browser(Browser),
     /// Build the static `rxdp-load` that people install; its path is the last line of the output
     Dist,
     /// Build the book in docs/book; its first page is the last line of the output
@@ -61,6 +64,7 @@ fn run(command: &Command) -> Result<(), XtaskError> {
         Command::Bpf { check: false } => bpf::rebuild(),
         Command::Vm(wanted) => vm::run(wanted),
         Command::Conformance(wanted) => conformance::run(wanted),
+        Command::Browser(wanted) => browser::run(wanted),
         Command::Dist => dist::run(),
         Command::Book => book::run(),
         Command::Ci => ci::run(),

@@ -1,7 +1,8 @@
 //! Code as it was written, and every change on its way to the kernel.
 
 use super::page::{Page, Piece, Tone, bad, code, dim, name, plain, source};
-use crate::model::{Change, Core, Explanation, Function, Instruction, Linked, RelocationKind};
+use crate::model::{Change, Core, Explanation, Function, Instruction, Linked};
+use crate::words;
 
 /// Columns of the bytes of a 64-bit load.
 const BYTES: usize = 47;
@@ -41,24 +42,11 @@ fn instruction(page: &mut Page, instruction: &Instruction) {
     let row = format!("{:>4}  {:<BYTES$}  ", instruction.at, instruction.bytes);
     page.line(4, 59, &[dim(row), code(&instruction.text), dim(jumps)]);
     if let Some(relocation) = &instruction.relocation {
-        let what = format!("{} ", kind(relocation.kind));
+        let what = format!("{} ", words::relocation(relocation.kind));
         page.line(10, 12, &[plain(what), name(&relocation.symbol), plain(format!(": {}", relocation.why))]);
     }
     if let Some(core) = &instruction.core {
         page.line(10, 12, &[plain("CO-RE: "), name(&core.question)]);
-    }
-}
-
-const fn kind(kind: RelocationKind) -> &'static str {
-    match kind {
-        RelocationKind::Map => "map",
-        RelocationKind::MapValue => "value of map",
-        RelocationKind::Call => "call of",
-        RelocationKind::FunctionAddress => "address of",
-        RelocationKind::Kconfig => "kernel configuration",
-        RelocationKind::Ksym => "kernel symbol",
-        RelocationKind::Kfunc => "kernel function",
-        RelocationKind::Broken => "makes no sense:",
     }
 }
 

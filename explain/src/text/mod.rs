@@ -10,6 +10,7 @@ mod page;
 mod parts;
 
 use crate::model::{Explanation, Part};
+use crate::words;
 
 use page::{Page, bad, dim, name, plain, title};
 
@@ -56,17 +57,8 @@ fn summary(page: &mut Page, explanation: &Explanation) {
 }
 
 fn heading(page: &mut Page, part: Part) {
-    let (word, about) = match part {
-        Part::File => ("FILE", "what the compiler wrote, and what each section is to the loader"),
-        Part::Maps => ("MAPS", "the bytes of each definition, what they say, and the call that follows"),
-        Part::Programs => ("PROGRAMS", "which section makes which type of program, and by which rule"),
-        Part::Code => ("CODE", "what the compiler wrote, with source lines and what it refers to"),
-        Part::Relocations => ("RELOCATIONS", "every change between that code and what the kernel gets"),
-        Part::Graph => ("GRAPH", "tail calls, jump tables, and who uses which map"),
-        Part::Plan => ("PLAN", "the kernel calls, in order"),
-        Part::Kernel => ("KERNEL", "what the kernel said"),
-    };
-    page.line(0, 4, &[title(word), plain("  "), dim(about)]);
+    let word = part.name().to_uppercase();
+    page.line(0, 4, &[title(word), plain("  "), dim(words::about(part))]);
 }
 
 fn show(page: &mut Page, explanation: &Explanation, part: Part) {
