@@ -126,6 +126,7 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/iproute2.o", "tests/fixtures/iproute2.c", Ship, &[]),
     object("tests/fixtures/ksyms.o", "tests/fixtures/ksyms.c", Ship, &[]),
     object("tests/fixtures/large.o", "tests/fixtures/large.c", Clang(22), &["-g"]),
+    object("tests/fixtures/large/large.o", "tests/fixtures/large/large.c", Ship, &[]),
     object("tests/fixtures/licensed.o", "tests/fixtures/licensed.c", Ship, &["-DSAYS=\"GPL\""]),
     object("tests/fixtures/licensed-nobody.o", "tests/fixtures/licensed.c", Ship, &[]),
     object("tests/fixtures/loops.o", "tests/fixtures/loops.c", Ship, &[]),

@@ -35,11 +35,11 @@ fn arrays(page: &mut Page, kernel: &Kernel) {
         page.line(2, 4, &[dim("the arrays as they ended up")]);
     }
     for map in &kernel.map_fd {
-        let row = format!("map_fd[{}] = {:<4} id {:<7}", map.index, map.fd, map.id);
+        let row = format!("map_fd[{}] = {:<4} id {:<6} ", map.index, map.fd, map.id);
         page.line(4, 8, &[plain(row), name(&map.name)]);
     }
     for program in &kernel.prog_fd {
-        let row = format!("prog_fd[{}] = {:<3} id {:<7}", program.index, program.fd, program.id);
+        let row = format!("prog_fd[{}] = {:<3} id {:<6} ", program.index, program.fd, program.id);
         let section = format!("  SEC({:?})", program.section);
         page.line(4, 8, &[plain(row), name(&program.name), plain(section)]);
     }

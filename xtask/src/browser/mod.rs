@@ -78,7 +78,7 @@ struct Pages {
 
 impl Pages {
     fn make(wanted: &Browser) -> Result<Self, XtaskError> {
-        let built = artifacts::build(&["build", "--package", "rxdp-load"], None)?;
+        let built = artifacts::build(&["build", "--package", "rxdp-load"], &artifacts::Settings::default())?;
         let program = artifacts::program(&built, "rxdp-load")?;
         let folder = root().join("target/browser");
         fs::create_dir_all(&folder).map_err(|source| XtaskError::Write { path: folder.clone(), source })?;
