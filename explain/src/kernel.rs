@@ -7,6 +7,8 @@ use rxdp_loader::link::LinkedObject;
 use rxdp_loader::plan::LoadPlan;
 use rxdp_loader::spec::{MapId, ProgId};
 use rxdp_loader::trace::{Call, Transcript, hex as digits, unword};
+use rxdp_loader::uapi::pseudo;
+use rxdp_loader::verifier;
 
 use crate::disasm::{self, Refers};
 use crate::model::{Attachment, Kernel, LoadedMap, LoadedProgram, RefusedProgram, SlotInKernel};
@@ -105,7 +107,7 @@ pub fn explain(answers: &Answers, linked: &LinkedObject, plan: &LoadPlan<'_>) ->
         calls: recorded::calls(&answers.calls.calls, true),
         map_fd: answers.maps.iter().map(map).collect(),
         prog_fd: answers.programs.iter().map(|found| program(answers, linked, plan, found)).collect(),
-        refused: refused(&answers.calls.calls),
+        refused: refused(&answers.calls.calls, linked),
         slots: answers.slots.clone(),
         attachment: answers.attachment.as_ref().map(attachment),
         problems: answers.problems.clone(),
@@ -168,6 +170,14 @@ fn beside(
 
 /// An instruction of the kernel's: maps go by their ids there, helpers by their distance from a symbol.
 fn named(answers: &Answers, insn: Insn, second: Option<Insn>) -> String {
+    // Of a program that was compiled, a call's number is the subprogram's; the distance stands in the offset.
+    // Source: `bpf_insn_prepare_dump` and `jit_subprogs`, Linux.
+    let insn = match insn {
+        Insn { src: pseudo::CALL, off, .. } if insn.is_call() && off != 0 => {
+            Insn { imm: off.into(), off: 0, ..insn }
+        }
+        _ => insn,
+    };
     let id = u32::from_ne_bytes(insn.imm.to_ne_bytes());
     let offset = second.map_or(0, |second| u32::from_ne_bytes(second.imm.to_ne_bytes()));
     let map = answers.map_names.get(&id).filter(|_| insn.is_ld_imm64());
@@ -205,7 +215,7 @@ fn statistics(log: &str) -> Vec<String> {
 }
 
 /// Programs that the kernel refused, with its reasons.
-fn refused(calls: &[Call]) -> Vec<RefusedProgram> {
+fn refused(calls: &[Call], object: &LinkedObject) -> Vec<RefusedProgram> {
     let mut found: BTreeMap<String, RefusedProgram> = BTreeMap::new();
     for call in calls.iter().filter(|call| call.request.starts_with("PROG_LOAD ")) {
         let name = call.request.split(' ').nth(1).map(unword).unwrap_or_default();
@@ -215,12 +225,26 @@ fn refused(calls: &[Call]) -> Vec<RefusedProgram> {
             "ENOSPC" => {}
             errno => {
                 let (log, log_cut) = log_of(calls, &name, false);
-                let refused = RefusedProgram { name: name.clone(), errno: errno.to_string(), log, log_cut };
+                let told = told(object, &name, &log, log_cut);
+                let errno = errno.to_string();
+                let refused = RefusedProgram { name: name.clone(), errno, told, log, log_cut };
                 found.insert(name, refused);
             }
         }
     }
     found.into_values().collect()
+}
+
+/// What a refusal means, a line each.
+fn told(object: &LinkedObject, name: &str, log: &str, cut: bool) -> Vec<String> {
+    let linked = object
+        .programs
+        .iter()
+        .flatten()
+        .find(|program| object.spec.program(program.id).is_some_and(|program| program.name == name));
+    let sent = linked.map(|linked| verifier::Program { spec: &object.spec, linked });
+    let refusal = verifier::explain(log, cut, sent).map(|refusal| refusal.to_string());
+    refusal.iter().flat_map(|text| text.lines()).map(str::to_string).collect()
 }
 
 fn attachment(attached: &Attached) -> Attachment {

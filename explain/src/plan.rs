@@ -44,7 +44,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     (
         "SLOT_ID",
         "BPF_MAP_LOOKUP_ELEM",
-        "reads the slot back: what stands there is the program's id, not the descriptor",
+        "reads the slot back: what stands there is an id, of the program or the map, not the descriptor",
     ),
     ("MAP_DELETE", "BPF_MAP_DELETE_ELEM", "removes a key"),
     ("MAP_NEXT_KEY", "BPF_MAP_GET_NEXT_KEY", "looks for the next key"),

@@ -71,6 +71,7 @@ fn with_kernel(mut explanation: Explanation) -> Explanation {
             machine_bytes: 1,
         }],
         refused: vec![RefusedProgram {
+            told: Vec::new(),
             name: "refused_one".to_string(),
             errno: "EACCES".to_string(),
             log: "0: (95) exit\nR0 !read_ok\n".to_string(),

@@ -23,6 +23,10 @@ use crate::error::Failure;
 use crate::job::{self, Wishes};
 use crate::{live, select, target};
 
+/// What the main job says of tail calls that may lead anywhere.
+const STOPS: &str = "what the main job does, for it stops before it attaches anything: nobody says which programs the tail \
+                     calls lead to (--tail-call TABLE:KEY=PROGRAM). What follows is done with --no-infer";
+
 /// What stands for the interface that nobody named.
 const INTERFACE: &str = "IFACE";
 
@@ -184,6 +188,10 @@ fn planned<'o>(
             let value = SlotValue::Program(one.program);
             options.slots.push(FillSlot { map: one.map, key: one.key, value, from: SlotSource::Inferred });
             Planned { plan: one_plan(object, machine, &mut options, problems), entry }
+        }
+        Some(Conclusion::Open(_)) if !no_infer && !slots_given => {
+            problems.push(Problem { part: Part::Plan, why: STOPS.to_string() });
+            Planned { plan: Some(first), entry }
         }
         _ => Planned { plan: Some(first), entry },
     }

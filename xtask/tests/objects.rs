@@ -11,8 +11,14 @@ use std::path::{Path, PathBuf};
 use xtask::manifest::{Object, objects};
 use xtask::{bpf, builds, root, toolchain};
 
-const FOLDERS: [&str; 5] =
-    ["bpf-progs", "bpf-progs/broken", "tests/fixtures", "tests/fixtures/join", "tests/fixtures/wild"];
+const FOLDERS: [&str; 6] = [
+    "bpf-progs",
+    "bpf-progs/broken",
+    "tests/fixtures",
+    "tests/fixtures/join",
+    "tests/fixtures/large",
+    "tests/fixtures/wild",
+];
 const NOTHING: Vec<&str> = Vec::new();
 
 /// The folders that have committed objects, from the top of the repository.

@@ -32,7 +32,7 @@ fn table(table: &Table) -> Markup {
             span.kind { "jump table of " (table.max_entries) " slots, map_fd[" (table.map) "]" }
         }
         @if table.slots.is_empty() {
-            p.none { "All slots are empty: nobody fills one, and no tail call asks for one." }
+            p.none { "All slots are empty: nobody fills one, and no tail call asks for one by a key that is known." }
         } @else {
             dl.facts { @for slot in &table.slots { (fact(&format!("[{}]", slot.key), self::slot(slot))) } }
         }

@@ -73,7 +73,7 @@ fn slot(slot: &SlotInKernel) -> Markup {
         p.note {
             code { (slot.map) "[" (slot.key) "]" } ": fd " (number(slot.written_fd.map(i64::from))) " of "
             code { (slot.program) } " was written, id " (number(slot.read_id.map(i64::from)))
-            " is read: the kernel keeps the program and tells its id, since a descriptor means something in one process only."
+            " is read: the kernel keeps the program or map itself and tells its id, since a descriptor means something in one process only."
         }
     }
 }
@@ -109,6 +109,7 @@ fn refused(refused: &RefusedProgram, layout: &[Span]) -> Markup {
     html! {
         h3 { code { (wrap_at(&refused.name)) } " " span.kind { "was refused" } }
         p.bad { strong { "Refused: " } (refused.errno) }
+        @if !refused.told.is_empty() { pre.told { @for line in &refused.told { (line) "\n" } } }
         (log(&refused.log, refused.log_cut, layout, true))
     }
 }

@@ -32,6 +32,9 @@ pub struct RefusedProgram {
     pub name: String,
     /// The errno: `EACCES`.
     pub errno: String,
+    /// What that means: the cause, the line of C, the registers, and what to change; a line each. Empty if the log does not
+    /// say.
+    pub told: Vec<String>,
     /// The verifier's log.
     pub log: String,
     /// Whether the log was cut.

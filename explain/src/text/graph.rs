@@ -12,7 +12,7 @@ pub(super) fn graph(page: &mut Page, graph: &Graph, maps: &[Map], programs: &[Pr
             self::slot(page, slot);
         }
         if table.slots.is_empty() {
-            page.line(6, 8, &[plain("all slots are empty: nobody fills one, and no tail call asks for one")]);
+            page.line(6, 8, &[plain("all slots are empty: nobody fills one, and no tail call asks for one by a key that is known")]);
         }
     }
     if graph.tables.is_empty() {
@@ -58,7 +58,7 @@ fn slot(page: &mut Page, slot: &GraphSlot) {
 
 fn tail_call(page: &mut Page, call: &TailCall) {
     let table = call.table.as_deref().unwrap_or("a table that is not known");
-    let key = call.key.map_or("a key that is not known".to_string(), |key| key.to_string());
+    let key = call.key.map_or("unknown".to_string(), |key| key.to_string());
     let title = format!(" calls bpf_tail_call at slot {}: table {table}, key {key}", call.at);
     page.line(2, 6, &[name(&call.name), plain(title)]);
     if let Some(line) = &call.line {

@@ -47,7 +47,7 @@ fn arrays(page: &mut Page, kernel: &Kernel) {
         let number = |n: Option<i64>| n.map_or("?".to_string(), |n| n.to_string());
         let (fd, id) = (number(slot.written_fd.map(i64::from)), number(slot.read_id.map(i64::from)));
         let words = format!(
-            "{}[{}]: fd {fd} of {} was written, {id} is read: the kernel keeps the program and tells its id, \
+            "{}[{}]: fd {fd} of {} was written, {id} is read: the kernel keeps the program or map itself and tells its id, \
              since a descriptor means something in one process only",
             slot.map, slot.key, slot.program
         );
@@ -70,6 +70,9 @@ fn attachment(page: &mut Page, attachment: &Attachment) {
 
 fn refused(page: &mut Page, refused: &RefusedProgram) {
     page.line(2, 4, &[name(&refused.name), bad(format!(" was refused: {}", refused.errno))]);
+    for line in &refused.told {
+        page.line(4, 8, &[plain(line)]);
+    }
     log(page, &refused.log, refused.log_cut);
 }
 
