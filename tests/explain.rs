@@ -175,7 +175,7 @@ fn the_plan_is_what_the_main_job_does() {
         for name in ["tail_kern", "tail_kern-btf_maps", "udp_count", "rewrite", "inner_maps", "several"] {
             let object = object(name);
             let ran = sandbox.near(|| {
-                run(&[&object, "v0", "--for", "0.1s", "--quiet", "--record", &record, "--type", "xdp"])
+                run(&[&*object, "v0", "--for", "0.1s", "--quiet", "--record", &record, "--type", "xdp"])
             });
             let recorded = fs::read_to_string(&path);
             assert_eq!(ran.code, Some(0), "{name}: {}", ran.err);
