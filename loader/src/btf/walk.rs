@@ -42,19 +42,13 @@ impl Table<'_> {
     /// The head of the type at this **byte**, and where the next one stands.
     fn head(self, at: usize) -> Option<(Head, usize)> {
         let rest = self.types.get(at..)?;
-        let (head, behind) = match self.endian {
-            Endian::Little => split::<false>(rest)?,
-            Endian::Big => split::<true>(rest)?,
+        let head = match self.endian {
+            Endian::Little => parse::head::<false>(rest)?,
+            Endian::Big => parse::head::<true>(rest)?,
         };
-        Some((head, self.types.len().checked_sub(behind.len())?))
+        let next = at.checked_add(head.len()).filter(|next| *next <= self.types.len())?;
+        Some((head, next))
     }
-}
-
-/// The head of the first type, and the types behind it.
-#[inline]
-fn split<const BIG: bool>(types: &[u8]) -> Option<(Head, &[u8])> {
-    let head = parse::head::<BIG>(types)?;
-    Some((head, types.get(head.len()..)?))
 }
 
 /// Where types stand.
@@ -74,7 +68,7 @@ struct Run {
     at: usize,
     /// Where the next run begins, or the table ends, in **bytes**.
     end: usize,
-    /// Where every [`STRIDE`]th type stands, in **bytes**, and how many stand before it in the run.
+    /// Where every [`STRIDE`]th type stands at least, in **bytes**, and how many stand before it in the run.
     marks: Vec<(u32, u32)>,
     /// Types that were picked, by their position in the run, and as what.
     picked: Vec<(u32, usize)>,
@@ -123,28 +117,62 @@ fn walk_in_order<const BIG: bool>(
     Ok(Places { runs })
 }
 
-/// Takes all runs on, step by step, until one of them has arrived or cannot go on.
+/// Takes all runs on, a batch of types each, until one of them cannot go on so.
 fn together<const BIG: bool>(
     table: Table<'_>,
     runs: &mut [Run; RUNS],
     pick: impl Fn(StrOff) -> Option<usize>,
 ) {
-    let mut all = true;
-    while all {
-        let mut batches: [Batch; RUNS] = Default::default();
-        let mut cursors = runs.each_ref().map(|run| run.cursor(table));
-        for _ in 0..STRIDE {
-            for (batch, cursor) in batches.iter_mut().zip(&mut cursors) {
-                all &= batch.step::<BIG>(cursor, table.kinds);
-            }
-            if !all {
-                break;
-            }
+    let mut batches: [Batch; RUNS] = Default::default();
+    while batch::<BIG, RUNS>(table, runs.each_ref().map(|run| run.at), &mut batches).is_some() {
+        if iter::zip(&*runs, &batches).any(|(run, batch)| batch.next > run.end) {
+            return;
         }
-        for ((run, batch), cursor) in runs.iter_mut().zip(&batches).zip(&cursors) {
-            run.take(batch, cursor, &pick);
+        for (run, batch) in runs.iter_mut().zip(&batches) {
+            run.take(batch, &pick);
         }
     }
+}
+
+/// Types that follow each other, [`STRIDE`] of them.
+#[derive(Default)]
+struct Batch {
+    /// Those of a kind that may be wanted: name, and position in the batch in the upper half.
+    likely: [u64; STRIDE as usize],
+    /// So many are in it.
+    found: usize,
+    /// Where the type behind them stands, in **bytes**.
+    next: usize,
+}
+
+/// Goes through the next types of several runs at once; `None` if one of them has no type where one should be.
+///
+/// It takes part in no decision that a processor could guess wrong, and all that it must know stays in registers: what is
+/// wanted is looked at when all of them are through, and if one cannot go on all are forgotten.
+#[inline]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a batch has room for as many as there are steps, and a count below it cannot overflow"
+)]
+fn batch<const BIG: bool, const N: usize>(
+    table: Table<'_>,
+    mut at: [usize; N],
+    batches: &mut [Batch; N],
+) -> Option<()> {
+    let mut found = [0; N];
+    for number in 0..u64::from(STRIDE) {
+        for run in 0..N {
+            let head = parse::head::<BIG>(table.types.get(at[run]..)?)?;
+            batches[run].likely[found[run] % STRIDE as usize] = number << 32 | u64::from(head.name.0);
+            found[run] += usize::from(head.is_one_of(table.kinds));
+            at[run] = at[run].wrapping_add(head.len());
+        }
+    }
+    for ((batch, found), next) in batches.iter_mut().zip(found).zip(at) {
+        (batch.found, batch.next) = (found, next);
+    }
+    Some(())
 }
 
 /// Runs from all places where a type seems to begin; one where several do not pay.
@@ -180,11 +208,6 @@ impl Run {
         self.first.saturating_add(self.count)
     }
 
-    fn cursor<'d>(&self, table: Table<'d>) -> Cursor<'d> {
-        let rest = table.types.get(self.at..self.end).unwrap_or_default();
-        Cursor { rest, count: 0, found: 0 }
-    }
-
     /// Types that were picked, in order, and as what.
     fn picked(&self) -> impl Iterator<Item = (TypeId, usize)> {
         self.picked.iter().map(|(at, what)| (TypeId(self.first.saturating_add(*at)), *what))
@@ -192,67 +215,51 @@ impl Run {
 
     /// Takes the run on to its end; false if a type on the way ends behind it, or is no type.
     fn go_on<const BIG: bool>(&mut self, table: Table<'_>, pick: impl Fn(StrOff) -> Option<usize>) -> bool {
-        let mut all = true;
-        while all && self.at < self.end {
-            let (mut batch, mut cursor) = (Batch::default(), self.cursor(table));
-            for _ in 0..STRIDE {
-                all = batch.step::<BIG>(&mut cursor, table.kinds);
-                if !all {
-                    break;
-                }
-            }
-            self.take(&batch, &cursor, &pick);
+        let mut next = [Batch::default()];
+        while batch::<BIG, 1>(table, [self.at], &mut next).is_some()
+            && next.iter().all(|batch| batch.next <= self.end)
+        {
+            next.iter().for_each(|batch| self.take(batch, &pick));
         }
-        self.at == self.end
+        while self.at < self.end {
+            let Some((head, next)) = table.head(self.at).filter(|(_, next)| *next <= self.end) else {
+                return false;
+            };
+            self.mark();
+            if head.is_one_of(table.kinds) {
+                self.consider(self.count, head.name, &pick);
+            }
+            (self.at, self.count) = (next, self.count.saturating_add(1));
+        }
+        true
     }
 
     /// Appends what a batch has gone through.
-    fn take(&mut self, batch: &Batch, cursor: &Cursor<'_>, pick: impl Fn(StrOff) -> Option<usize>) {
-        for (number, name) in batch.wanted.iter().take(cursor.found) {
-            if let Some(what) = pick(*name) {
-                self.picked.push((self.count.saturating_add(*number), what));
-            }
+    fn take(&mut self, batch: &Batch, pick: impl Fn(StrOff) -> Option<usize>) {
+        self.mark();
+        for likely in batch.likely.iter().take(batch.found) {
+            let [name, number] = halves(*likely);
+            self.consider(self.count.saturating_add(number), StrOff(name), &pick);
         }
+        (self.at, self.count) = (batch.next, self.count.saturating_add(STRIDE));
+    }
+
+    /// Remembers where it is.
+    fn mark(&mut self) {
         // The length of a table is a number of 32 bits.
         self.marks.push((u32::try_from(self.at).unwrap_or(u32::MAX), self.count));
-        self.at = self.end.saturating_sub(cursor.rest.len());
-        self.count = self.count.saturating_add(cursor.count);
+    }
+
+    /// Asks whether a type is wanted.
+    fn consider(&mut self, number: u32, name: StrOff, pick: impl Fn(StrOff) -> Option<usize>) {
+        self.picked.extend(pick(name).map(|what| (number, what)));
     }
 }
 
-/// The next types of a run. It takes part in no decision that a processor could guess wrong: what is wanted is looked
-/// at when all of them are through.
-#[derive(Default)]
-struct Batch {
-    wanted: [(u32, StrOff); STRIDE as usize],
-}
-
-/// How far a batch is. Apart from what it has found, so that it stays in registers: the way to the next type leads
-/// through it.
-struct Cursor<'d> {
-    rest: &'d [u8],
-    count: u32,
-    found: usize,
-}
-
-impl Batch {
-    /// One type further; false if there is none.
-    #[inline]
-    #[expect(
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        reason = "the position is taken modulo the length, which is not 0"
-    )]
-    fn step<const BIG: bool>(&mut self, cursor: &mut Cursor<'_>, kinds: KindSet) -> bool {
-        let Some((head, rest)) = split::<BIG>(cursor.rest) else {
-            return false;
-        };
-        self.wanted[cursor.found % STRIDE as usize] = (cursor.count, head.name);
-        cursor.found = cursor.found.wrapping_add(usize::from(head.is_one_of(kinds)));
-        cursor.count = cursor.count.wrapping_add(1);
-        cursor.rest = rest;
-        true
-    }
+/// The lower and the upper half.
+#[expect(clippy::cast_possible_truncation, reason = "a half has 32 bits")]
+const fn halves(both: u64) -> [u32; 2] {
+    [both as u32, (both >> 32) as u32]
 }
 
 impl Places {
