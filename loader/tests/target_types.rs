@@ -112,6 +112,23 @@ fn flavours_go_by_the_name_before_them() {
     assert_eq!(target.find(b"a", |kind| matches!(kind, Kind::Float { .. })), None);
 }
 
+/// What is compared first are 8 bytes, in which a short name stands with some of its flavour.
+#[test]
+fn names_of_any_length_have_flavours() {
+    let mut types = Types::new();
+    let names: Vec<String> = (1..=17).map(|len| "abcdefghijklmnopq"[..len].to_string()).collect();
+    for (name, flavour) in
+        names.iter().flat_map(|name| ["", "___f", "___flavour", "__f"].map(|of| (name, of)))
+    {
+        types.add(&format!("{name}{flavour}"), Kind::Fwd { union: false });
+    }
+    let bytes = types.bytes();
+    for (name, first) in names.iter().zip((1..).step_by(4)) {
+        let target = TargetBtf::scan(&bytes, None, &wanted(&[name.as_bytes()])).unwrap();
+        assert_eq!(target.named(name.as_bytes()), ids([first, first + 1, first + 2]), "{name}");
+    }
+}
+
 /// A name may be the end of a longer string, which then stands in the file once.
 #[test]
 fn names_may_share_the_end_of_a_string() {

@@ -60,8 +60,6 @@ pub struct TargetBtf<'d> {
     first: u32,
     /// Where its types stand.
     places: Places,
-    /// Where strings stand that are wanted names with a flavour, and which names.
-    flavoured: BTreeMap<StrOff, usize>,
     /// Types of these names without their flavours, in order.
     named: BTreeMap<Vec<u8>, Vec<TypeId>>,
 }
@@ -76,7 +74,6 @@ impl<'d> TargetBtf<'d> {
         let endian = Self::endian_of(data);
         let (types, strings) = parse::sections(data, endian)?;
         let names: Vec<&[u8]> = wanted.names().collect();
-        let string_base = base.map_or(0, TargetBtf::string_end);
         let mut target = Self {
             base,
             types,
@@ -84,7 +81,6 @@ impl<'d> TargetBtf<'d> {
             endian,
             first: base.map_or(1, |base| base.places.end()),
             places: Places::default(),
-            flavoured: flavoured(strings, string_base, &names),
             named: BTreeMap::new(),
         };
         target.walk(&names, wanted.kinds)?;
@@ -116,7 +112,8 @@ impl<'d> TargetBtf<'d> {
     ///
     /// A kernel has some 130,000 of them: what happens here for each one is the price of asking anything.
     fn walk(&mut self, names: &[&[u8]], kinds: KindSet) -> Result<(), BtfError> {
-        let likely = Filter::of(names.iter().map(|name| prefix(name)));
+        let prefixes = names.iter().flat_map(|name| [prefix(name), flavoured_prefix(name)]);
+        let likely = Filter::of(&prefixes.collect::<Vec<u64>>());
         let pick = |name| self.which(names, &likely, name);
         let places = walk::walk(self.table(kinds), |name| !self.is_end_of_another(name), pick)?;
         for (id, which) in places.picked() {
@@ -134,16 +131,11 @@ impl<'d> TargetBtf<'d> {
 
     /// Which of the names stands at this position, flavours aside.
     fn which(&self, names: &[&[u8]], likely: &Filter, at: StrOff) -> Option<usize> {
-        if self.is_end_of_another(at) || likely.has(prefix(self.rest_at(at))) {
-            return names.binary_search(&essential(self.bytes_at(at))).ok();
+        let prefix = prefix(self.rest_at(at));
+        if !likely.has(prefix) && !has_mark_of_flavour(prefix) {
+            return None;
         }
-        self.flavour(at)
-    }
-
-    /// Which wanted name a string is a flavour of.
-    fn flavour(&self, at: StrOff) -> Option<usize> {
-        let of_base = self.base.and_then(|base| base.flavoured.get(&at));
-        self.flavoured.get(&at).or(of_base).copied()
+        names.binary_search(&essential(self.bytes_at(at))).ok()
     }
 
     /// The strings from this position on.
@@ -192,26 +184,6 @@ impl TypeGraph for TargetBtf<'_> {
     }
 }
 
-/// Where strings stand that are one of these names with a flavour; positions count on from `base`. There are few.
-fn flavoured(strings: &[u8], base: u32, names: &[&[u8]]) -> BTreeMap<StrOff, usize> {
-    let mut found = BTreeMap::new();
-    let mut end = 0;
-    for inside in memchr::memmem::find_iter(strings, b"___") {
-        // Once a name is enough.
-        if inside < end {
-            continue;
-        }
-        let before = strings.get(..inside).unwrap_or_default();
-        let start = memchr::memrchr(0, before).map_or(0, |nul| nul.saturating_add(1));
-        let name = string_at(strings, start);
-        end = inside.saturating_add(before_nul(strings.get(inside..).unwrap_or_default()).len());
-        let which = names.binary_search(&essential(name)).ok().filter(|_| essential(name).len() < name.len());
-        let place = u32::try_from(start).ok().and_then(|start| start.checked_add(base));
-        found.extend(place.map(StrOff).zip(which));
-    }
-    found
-}
-
 /// The first 8 bytes of a string that ends at a NUL, as a number.
 fn prefix(text: &[u8]) -> u64 {
     let Some(first) = text.first_chunk() else {
@@ -227,6 +199,25 @@ fn prefix(text: &[u8]) -> u64 {
     }
 }
 
+/// What stands between a name and its flavour.
+const MARK: u32 = u32::from_le_bytes(*b"___\0");
+
+/// The first 8 bytes of a name with any flavour, where these are the same for all of them: where the name has 5 or more.
+fn flavoured_prefix(name: &[u8]) -> u64 {
+    let mark = u64::from(MARK).checked_shl(bits(name.len())).unwrap_or(0);
+    prefix(name) | mark
+}
+
+/// Whether there is a [`MARK`] in the first 8 bytes of a string: it may be a name of 4 or fewer with a flavour.
+fn has_mark_of_flavour(prefix: u64) -> bool {
+    (1..5).any(|at| prefix >> bits(at) & 0xff_ffff == MARK.into())
+}
+
+/// So many bytes in **bits**.
+fn bits(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX).saturating_mul(8)
+}
+
 /// A set that may say yes by mistake, but is asked in a nanosecond.
 struct Filter {
     bits: Vec<u64>,
@@ -235,12 +226,12 @@ struct Filter {
 
 impl Filter {
     /// A filter that is wrong once in 32 times, or more rarely.
-    fn of(items: impl ExactSizeIterator<Item = u64>) -> Self {
+    fn of(items: &[u64]) -> Self {
         let bits = items.len().saturating_mul(32).max(4096).next_power_of_two();
         let mut filter =
             Self { bits: vec![0; bits / 64], shift: 64u32.saturating_sub(bits.trailing_zeros()) };
         for item in items {
-            let (word, bit) = filter.place(item);
+            let (word, bit) = filter.place(*item);
             if let Some(word) = filter.bits.get_mut(word) {
                 *word |= bit;
             }
