@@ -214,7 +214,7 @@ fn relocation_docs() -> String {
          the call is changed without any relocation, with this reason: `{}`.\n\n",
         pseudo::KFUNC_CALL,
         pseudo::BTF_ID,
-        Reason::Helper { helper: "probe_read_kernel".to_string(), by: "probe_read".to_string() },
+        Reason::Helper { helper: "probe_read_kernel".to_string(), by: "probe_read".to_string() }.words(None),
     );
     text += "## CO-RE\n\n\
          These stand in `.BTF.ext`, not in a relocation section. Each is a question about a type, and the answer is written into one\n\

@@ -407,7 +407,7 @@ fn reason(object: &LinkedObject, patch: &Patch) -> String {
             }
         },
         Reason::CoreRelo { .. } | Reason::Poison { .. } | Reason::Helper { .. } | _ => {
-            patch.reason.to_string()
+            patch.reason.words(object.spec.btf.as_ref())
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn core(
     let kind = CoreKind::from_number(record.kind);
     let path = kind.map(|kind| core_relo::path(btf, record.ty, &access, kind)).unwrap_or_default();
     let mut core = Core {
-        question: plain_question(btf, record, kind),
+        question: core_relo::question(btf, record),
         access,
         path: path.iter().map(|step| core_step(btf, step)).collect(),
         local: None,
@@ -41,8 +41,7 @@ pub(crate) fn core(
     match fixup {
         None => {}
         Some(Err(error)) => core.answer = error.to_string(),
-        Some(Ok(Fixup { question, answer, from })) => {
-            core.question = question.to_string();
+        Some(Ok(Fixup { answer, from })) => {
             core.answer = answer.to_string();
             if let Answer::Value { local, target, .. } = answer {
                 (core.local, core.target) = (Some(*local), Some(*target));
@@ -54,11 +53,6 @@ pub(crate) fn core(
         }
     }
     core
-}
-
-fn plain_question(btf: &Btf, record: &CoreRelo, kind: Option<CoreKind>) -> String {
-    let words = kind.map_or_else(|| format!("question {} about", record.kind), |kind| kind.to_string());
-    format!("{words} {}", type_words(btf, record.ty))
 }
 
 fn core_step(btf: &Btf, step: &PathStep) -> CoreStep {

@@ -3,12 +3,13 @@
 //! Every stage that rewrites instructions returns its [`Patch`]es. The law, held by tests: undoing them on the
 //! stage's output gives the stage's input.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
-use crate::core_relo::Answer;
+use crate::btf::{Btf, CoreRelo};
+use crate::core_relo::{self, Answer};
 use crate::insn::{Insn, InsnIdx};
 
 /// One changed slot.
@@ -47,8 +48,8 @@ pub enum Reason {
     },
     /// It depends on types, and the kernel's have this answer.
     CoreRelo {
-        /// What was asked: `offset of struct task_struct.mm`.
-        question: Arc<str>,
+        /// What was asked. In words it is said by [`core_relo::question`].
+        record: CoreRelo,
         /// What came out.
         answer: Answer,
     },
@@ -78,17 +79,21 @@ pub enum Reason {
     },
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Reason {
+    /// In words, with the object's types.
+    pub fn words(&self, btf: Option<&Btf>) -> String {
         match self {
-            Self::Map { map } => write!(f, "map {map}"),
-            Self::MapValue { map, offset } => write!(f, "value of map {map} at byte {offset}"),
-            Self::Extern { name } => write!(f, "extern {name}"),
-            Self::CoreRelo { question, answer } => write!(f, "{question}: {answer}"),
-            Self::Poison { need, why } => write!(f, "{need}: {why}: must not be reached"),
-            Self::Call { callee } => write!(f, "call {callee}"),
-            Self::FunctionAddress { callee } => write!(f, "address of {callee}"),
-            Self::Helper { helper, by } => write!(f, "call {by}: this kernel has no {helper}"),
+            Self::Map { map } => format!("map {map}"),
+            Self::MapValue { map, offset } => format!("value of map {map} at byte {offset}"),
+            Self::Extern { name } => format!("extern {name}"),
+            Self::CoreRelo { record, answer } => {
+                let question = btf.map(|btf| core_relo::question(btf, record)).unwrap_or_default();
+                format!("{question}: {answer}")
+            }
+            Self::Poison { need, why } => format!("{need}: {why}: must not be reached"),
+            Self::Call { callee } => format!("call {callee}"),
+            Self::FunctionAddress { callee } => format!("address of {callee}"),
+            Self::Helper { helper, by } => format!("call {by}: this kernel has no {helper}"),
         }
     }
 }

@@ -10,7 +10,7 @@ mod common;
 use common::types::{Types, answers, linked_for, types_of};
 use common::{check, render, spec_of};
 use rxdp_loader::btf::{Kind, TargetBtf, Wanted};
-use rxdp_loader::core_relo::{Answer, CoreError, Fixup, KernelTypes, POISON, Resolver};
+use rxdp_loader::core_relo::{self, Answer, CoreError, Fixup, KernelTypes, POISON, Resolver};
 use rxdp_loader::insn::{Insn, InsnIdx};
 use rxdp_loader::link::LinkedObject;
 use rxdp_loader::patch::Reason;
@@ -22,8 +22,11 @@ fn asked(object: &str, types: &str, function: &str) -> Vec<String> {
     let spec = spec_of(object);
     let answers = answers(&spec, &types_of(types));
     let at = spec.functions.iter().position(|one| one.name == function).unwrap();
-    let line = |fixup: &Fixup| format!("{}: {}", fixup.question, fixup.answer);
-    answers.fixups[at].iter().map(|answer| line(answer.as_ref().unwrap())).collect()
+    let records = spec.functions[at].core_relos.iter().zip(&answers.fixups[at]);
+    let question = |record| core_relo::question(spec.btf.as_ref().unwrap(), record);
+    records
+        .map(|((_, record), fixup)| format!("{}: {}", question(record), fixup.as_ref().unwrap().answer))
+        .collect()
 }
 
 #[test]
@@ -125,7 +128,9 @@ fn changes(object: &LinkedObject, name: &str) -> Vec<(Insn, Insn, String)> {
     let at = object.spec.programs.iter().position(|program| program.name == name).unwrap();
     let program = object.programs[at].as_ref().unwrap();
     let by_types = program.patches.iter().filter_map(|patch| match &patch.reason {
-        Reason::CoreRelo { question, .. } => Some((patch.before, patch.after, question.to_string())),
+        Reason::CoreRelo { record, .. } => {
+            Some((patch.before, patch.after, core_relo::question(object.spec.btf.as_ref().unwrap(), record)))
+        }
         Reason::Poison { need, .. } => Some((patch.before, patch.after, need.to_string())),
         _ => None,
     });
@@ -163,7 +168,7 @@ fn what_cannot_be_read_is_poisoned_with_its_reason() {
         .patches
         .iter()
         .filter(|patch| matches!(patch.reason, Reason::Poison { .. }))
-        .map(|patch| (patch.after, patch.reason.to_string()))
+        .map(|patch| (patch.after, patch.reason.words(None)))
         .collect();
     let call = Insn { code: 0x85, dst: 0, src: 0, off: 0, imm: POISON };
     let why = "offset of struct widget.level: it has 8 bytes in the kernel, and what the compiler wrote for 4 is wrong \

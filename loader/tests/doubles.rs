@@ -248,7 +248,8 @@ fn what_the_compiler_wrote_comes_back() {
             let linked = object.program(load.program).unwrap();
             let spec = object.spec.program(load.program).unwrap();
             for patch in &load.patches {
-                let _ = writeln!(replaced, "{name}: {}+{}: {}", spec.name, patch.at, patch.reason);
+                let _ =
+                    writeln!(replaced, "{name}: {}+{}: {}", spec.name, patch.at, patch.reason.words(None));
             }
             assert_eq!(undo(&load.code(linked), &load.patches).as_ref(), Some(&linked.insns), "{name}");
         }

@@ -210,7 +210,7 @@ fn flavoured_prefix(name: &[u8]) -> u64 {
 
 /// Whether there is a [`MARK`] in the first 8 bytes of a string: it may be a name of 4 or fewer with a flavour.
 fn has_mark_of_flavour(prefix: u64) -> bool {
-    (1..5).any(|at| prefix >> bits(at) & 0xff_ffff == MARK.into())
+    (1..5).any(|at| prefix >> bits(at) & 0xff_ffff == u64::from(MARK))
 }
 
 /// So many bytes in **bits**.

@@ -1,12 +1,13 @@
 //! Which part of a type a record is about: from `0:1:3` to a path of members and elements.
 
 use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::CoreKind;
-use crate::btf::{Kind, StrOff, TypeGraph, TypeId};
+use crate::btf::{CoreRelo, Kind, StrOff, TypeGraph, TypeId};
 use crate::bytes::{text, to_usize};
 
 /// Most steps of a path. Source: `BPF_CORE_SPEC_MAX_LEN`, libbpf.
@@ -111,6 +112,17 @@ pub fn path(graph: &dyn TypeGraph, root: TypeId, text: &str, kind: CoreKind) -> 
         from = named.map_or(from, |step| step.ty);
     }
     steps
+}
+
+/// What a record asks, as people write it: `offset of struct task_struct.mm`.
+pub fn question(graph: &dyn TypeGraph, record: &CoreRelo) -> String {
+    let Some(kind) = CoreKind::from_number(record.kind) else {
+        return format!("question {} about {}", record.kind, type_words(graph, record.ty));
+    };
+    match parse(graph, record.ty, &graph.text(record.access), kind) {
+        Ok(access) => access.question(graph),
+        Err(_) => format!("{kind} {}", type_words(graph, record.ty)),
+    }
 }
 
 impl Access {

@@ -5,7 +5,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use super::{Answer, CoreError, Fixup, Resize};
+use super::{Answer, Fixup, Resize};
 use crate::bytes::{signed, unsigned};
 use crate::insn::{CALL, Insn};
 
@@ -49,19 +49,20 @@ const SIZES: &[(u8, u32)] = &[(0x00, 4), (0x08, 2), (0x10, 1), (0x18, 8)];
 /// The instruction, and the second half of a 64-bit load, as they are to be; `second` is what stands behind it.
 ///
 /// # Errors
-/// [`CoreError::Instruction`] if it is not the one that the record describes.
-pub fn apply(fixup: &Fixup, insn: Insn, second: Option<Insn>) -> Result<(Insn, Option<Insn>), CoreError> {
+/// In words, why it is not the one that the record describes: for [`CoreError::Instruction`].
+///
+/// [`CoreError::Instruction`]: super::CoreError::Instruction
+pub fn apply(fixup: &Fixup, insn: Insn, second: Option<Insn>) -> Result<(Insn, Option<Insn>), String> {
     let wide = insn.is_ld_imm64();
     let poisoned = (POISONED, second.filter(|_| wide).map(|_| POISONED));
     let Answer::Value { local, target, certain, resize } = &fixup.answer else {
         return Ok(poisoned);
     };
-    let wrong = |why: String| CoreError::Instruction { question: fixup.question.clone(), why };
     let expected = |found: i64| {
         if !*certain || u64::from_ne_bytes(found.to_ne_bytes()) == *local {
             return Ok(());
         }
-        Err(wrong(format!("{insn:?} carries {found}, the object's own types say {local}")))
+        Err(format!("{insn:?} carries {found}, the object's own types say {local}"))
     };
     match insn.code & 7 {
         class::ALU | class::ALU64 if insn.code & SOURCE_REGISTER == 0 => {
@@ -71,13 +72,13 @@ pub fn apply(fixup: &Fixup, insn: Insn, second: Option<Insn>) -> Result<(Insn, O
         class::LDX | class::ST | class::STX => {
             expected(insn.off.into())?;
             let off = i16::try_from(*target)
-                .map_err(|_too_large| wrong(format!("cannot reach byte {target}: offsets end at 32767")))?;
+                .map_err(|_too_large| format!("cannot reach byte {target}: offsets end at 32767"))?;
             match resize {
                 Resize::Wrong { .. } => Ok(poisoned),
                 Resize::Keep => Ok((Insn { off, ..insn }, None)),
                 Resize::To { from, to } => {
                     let code = resized(insn.code, *from, *to).ok_or_else(|| {
-                        wrong(format!("{insn:?} does not access {from} bytes, or cannot access {to}"))
+                        format!("{insn:?} does not access {from} bytes, or cannot access {to}")
                     })?;
                     Ok((Insn { code, off, ..insn }, None))
                 }
@@ -86,12 +87,12 @@ pub fn apply(fixup: &Fixup, insn: Insn, second: Option<Insn>) -> Result<(Insn, O
         class::LD if wide && insn.src == 0 && insn.off == 0 => {
             let plain = |second: &Insn| Insn { imm: 0, ..*second } == Insn::default();
             let second = second.filter(plain);
-            let second = second.ok_or_else(|| wrong("is a 64-bit load without a second half".into()))?;
+            let second = second.ok_or("is a 64-bit load without a second half")?;
             let carried = u64::from(unsigned(insn.imm)) | u64::from(unsigned(second.imm)) << 32;
             expected(i64::from_ne_bytes(carried.to_ne_bytes()))?;
             Ok((Insn { imm: low(*target), ..insn }, Some(Insn { imm: low(*target >> 32), ..second })))
         }
-        _ => Err(wrong(format!("{insn:?} is of a class that takes no such number"))),
+        _ => Err(format!("{insn:?} is of a class that takes no such number")),
     }
 }
 
@@ -115,11 +116,7 @@ mod tests {
     use super::*;
 
     fn fixup(local: u64, target: u64, resize: Resize) -> Fixup {
-        Fixup {
-            question: "offset of struct s.x".into(),
-            answer: Answer::Value { local, target, certain: true, resize },
-            from: None,
-        }
+        Fixup { answer: Answer::Value { local, target, certain: true, resize }, from: None }
     }
 
     fn insn(code: u8, off: i16, imm: i32) -> Insn {
@@ -155,7 +152,7 @@ mod tests {
 
     #[test]
     fn both_halves_of_a_load_are_poisoned() {
-        let poison = Fixup { question: "".into(), answer: Answer::Poison { why: "".into() }, from: None };
+        let poison = Fixup { answer: Answer::Poison { why: "".into() }, from: None };
         let both = apply(&poison, insn(0x18, 0, 4), Some(Insn::default()));
         assert_eq!(both, Ok((POISONED, Some(POISONED))));
         assert_eq!(apply(&poison, insn(0x61, 0, 0), Some(Insn::default())), Ok((POISONED, None)));

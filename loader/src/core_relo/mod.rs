@@ -25,7 +25,7 @@ use core::fmt;
 
 use crate::btf::{TargetBtf, TypeId};
 
-pub use access::{PathStep, path, type_words};
+pub use access::{PathStep, path, question, type_words};
 pub use apply::{POISON, apply};
 pub use compat::types_are_compatible;
 pub use resolve::{Resolver, wanted};
@@ -146,11 +146,9 @@ impl fmt::Display for CoreKind {
     }
 }
 
-/// The answer to a record: what becomes of its instruction.
+/// The answer to a record: what becomes of its instruction. What was asked is said by [`question`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fixup {
-    /// What was asked, as people write it: `offset of struct task_struct.mm`.
-    pub question: Arc<str>,
     /// The answer.
     pub answer: Answer,
     /// The type of the kernel that gave it; `None` if none did.
@@ -225,7 +223,7 @@ pub enum CoreError {
     #[error("CO-RE relocation: {question}: the record is damaged: {why}")]
     Record {
         /// What is asked, as far as it can be told.
-        question: Arc<str>,
+        question: String,
         /// What is wrong.
         why: &'static str,
     },
@@ -239,7 +237,7 @@ pub enum CoreError {
     #[error("CO-RE relocation: {question}: a type without a name cannot be found in the kernel")]
     Anonymous {
         /// What is asked.
-        question: Arc<str>,
+        question: String,
     },
     /// No types to compare with.
     #[error(
@@ -247,7 +245,7 @@ pub enum CoreError {
     )]
     NoTypes {
         /// What is asked.
-        question: Arc<str>,
+        question: String,
     },
     /// Several types of the kernel have the name and the answers differ.
     #[error(
@@ -255,7 +253,7 @@ pub enum CoreError {
     )]
     Ambiguous {
         /// What is asked.
-        question: Arc<str>,
+        question: String,
         /// One answer, and whose it is.
         first: String,
         /// Another.
@@ -267,7 +265,7 @@ pub enum CoreError {
     )]
     Endless {
         /// What is asked.
-        question: Arc<str>,
+        question: String,
     },
     /// The types are so many that the comparison was given up.
     #[error(
@@ -278,7 +276,7 @@ pub enum CoreError {
     #[error("CO-RE relocation: {question}: {why}")]
     Unanswerable {
         /// What is asked.
-        question: Arc<str>,
+        question: String,
         /// Why.
         why: &'static str,
     },
@@ -286,7 +284,7 @@ pub enum CoreError {
     #[error("CO-RE relocation: {question}: the instruction {why}")]
     Instruction {
         /// What is asked.
-        question: Arc<str>,
+        question: String,
         /// What is wrong with the instruction.
         why: String,
     },

@@ -5,7 +5,6 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::access::{self, Access, type_words};
@@ -102,21 +101,22 @@ impl<'a> Resolver<'a> {
     fn answer(&mut self, record: &CoreRelo) -> Result<Fixup, CoreError> {
         let kind = CoreKind::from_number(record.kind).ok_or(CoreError::Kind { kind: record.kind })?;
         let local = Metered::object(self.local, &self.work);
-        let about = || format!("{kind} {}", type_words(&local, record.ty)).into();
+        let about = || format!("{kind} {}", type_words(&local, record.ty));
         let access = access::parse(&local, record.ty, &local.text(record.access), kind)
             .map_err(|why| CoreError::Record { question: about(), why })?;
-        let question: Arc<str> = access.question(&local).into();
+        // It takes longer to say than to answer.
+        let question = || access.question(&local);
         let own = value::of(&local, &access, self.endian);
-        let own = own.map_err(|why| CoreError::Unanswerable { question: question.clone(), why })?;
+        let own = own.map_err(|why| CoreError::Unanswerable { question: question(), why })?;
         if kind == CoreKind::TypeIdLocal {
-            return Ok(Fixup { question, answer: value(own, own.number, Resize::Keep), from: None });
+            return Ok(Fixup { answer: value(own, own.number, Resize::Keep), from: None });
         }
         let name = local.ty(record.ty).map_or(StrOff(0), |ty| ty.name);
         if local.bytes_at(name).is_empty() {
-            return Err(CoreError::Anonymous { question });
+            return Err(CoreError::Anonymous { question: question() });
         }
         if self.kernel.vmlinux.is_none() {
-            return Err(CoreError::NoTypes { question });
+            return Err(CoreError::NoTypes { question: question() });
         }
         if !self.candidates.contains_key(&record.ty) {
             self.candidates.insert(record.ty, self.candidates_of(record.ty));
@@ -124,14 +124,18 @@ impl<'a> Resolver<'a> {
         let candidates = self.candidates.get(&record.ty).map(Vec::as_slice).unwrap_or_default();
         let heard = self.ask(&access, &question, candidates)?;
         let Some(first) = &heard.first else {
-            return Ok(Fixup { answer: self.none(&access, own, &heard.missed), question, from: None });
+            return Ok(Fixup { answer: self.none(&access, own, &heard.missed), from: None });
         };
         if let Some(other) = heard.others.iter().find(|other| !agree(first, other)) {
             let words = |said: &Said| {
                 let (number, byte) = (said.value.number, said.bit_offset / 8);
                 format!("{} says {number} (byte {byte})", self.words(said.candidate))
             };
-            return Err(CoreError::Ambiguous { question, first: words(first), second: words(other) });
+            return Err(CoreError::Ambiguous {
+                question: question(),
+                first: words(first),
+                second: words(other),
+            });
         }
         let resize = match self.kernel.of(first.candidate.module) {
             Some(target) => value::resize((self.local, &own), (target, &first.value)),
@@ -143,7 +147,7 @@ impl<'a> Resolver<'a> {
             let speak = heard.first.iter().chain(&heard.others).map(|said| said.candidate);
             self.candidates.insert(record.ty, speak.collect());
         }
-        Ok(Fixup { question, answer, from })
+        Ok(Fixup { answer, from })
     }
 
     /// Types of the kernel that have the name, flavours aside, and are of the kind. Modules are asked only where the
@@ -167,10 +171,15 @@ impl<'a> Resolver<'a> {
     }
 
     /// What the candidates say, and why those that say nothing do not.
-    fn ask(&self, access: &Access, question: &Arc<str>, candidates: &[Location]) -> Result<Heard, CoreError> {
+    fn ask(
+        &self,
+        access: &Access,
+        question: &dyn Fn() -> String,
+        candidates: &[Location],
+    ) -> Result<Heard, CoreError> {
         let mut heard = Heard::default();
         let local = Metered::object(self.local, &self.work);
-        let unanswerable = |why| CoreError::Unanswerable { question: question.clone(), why };
+        let unanswerable = |why| CoreError::Unanswerable { question: question(), why };
         for candidate in candidates {
             let Some(target) = self.kernel.of(candidate.module) else {
                 continue;
@@ -189,7 +198,7 @@ impl<'a> Resolver<'a> {
                 }
                 Err(Miss::Differs(why)) => heard.missed.push(Missed { candidate: *candidate, why }),
                 Err(Miss::Unreachable(why)) => return Err(unanswerable(why)),
-                Err(Miss::Endless) => return Err(CoreError::Endless { question: question.clone() }),
+                Err(Miss::Endless) => return Err(CoreError::Endless { question: question() }),
             }
         }
         Ok(heard)

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::externs::Halves;
 use super::{LinkCause, LinkError, Outside, Place, Span};
 use crate::bytes::signed;
-use crate::core_relo::{self, KernelTypes, Resolver};
+use crate::core_relo::{self, CoreError, KernelTypes, Resolver};
 use crate::insn::{Insn, InsnIdx};
 use crate::patch::{Patch, Reason};
 use crate::spec::{ExternKind, FuncId, Function, MapId, ObjectSpec, Reloc, RelocTarget};
@@ -76,11 +76,13 @@ impl Context<'_> {
             let before = *insns.get(first.index()).ok_or_else(half)?;
             let second = at.plus(1).filter(|second| second.0 < self.span.len);
             let second = second.and_then(|_| first.plus(1)).and_then(|at| insns.get(at.index())).copied();
-            let (after, after_second) = core_relo::apply(fixup, before, second).map_err(wrong)?;
-            let question = fixup.question.clone();
+            let question =
+                || self.spec.btf.as_ref().map(|btf| core_relo::question(btf, record)).unwrap_or_default();
+            let (after, after_second) = core_relo::apply(fixup, before, second)
+                .map_err(|why| wrong(CoreError::Instruction { question: question(), why }))?;
             let reason = match fixup.why_poisoned(after) {
-                Some(why) => Reason::Poison { need: question, why },
-                None => Reason::CoreRelo { question, answer: fixup.answer.clone() },
+                Some(why) => Reason::Poison { need: question().into(), why },
+                None => Reason::CoreRelo { record: *record, answer: fixup.answer.clone() },
             };
             let slots = [(Some(first), Some(after)), (first.plus(1), after_second)];
             for (at, after) in slots.into_iter().filter_map(|(at, after)| at.zip(after)) {

@@ -206,7 +206,7 @@ fn linked_program(out: &mut String, object: &LinkedObject, program: &LinkedProgr
         }
         let _ = write!(out, "{at:5}  {}", slot(*insn));
         if let Some(patch) = changed(at) {
-            let _ = write!(out, "  was {}: {}", slot(patch.before), patch.reason);
+            let _ = write!(out, "  was {}: {}", slot(patch.before), patch.reason.words(spec.btf.as_ref()));
         }
         if let Some((_, map)) = map_at(at) {
             let _ = write!(out, "  <- map {}", map.0);
