@@ -46,14 +46,15 @@ fn arrays(page: &mut Page, kernel: &Kernel) {
     for slot in &kernel.slots {
         let number = |n: Option<i64>| n.map_or("?".to_string(), |n| n.to_string());
         let (fd, id) = (number(slot.written_fd.map(i64::from)), number(slot.read_id.map(i64::from)));
-        let words = format!(
-            "{}[{}]: fd {fd} of {} was written, {id} is read: the kernel keeps the program or map itself and tells its id, \
-             since a descriptor means something in one process only",
-            slot.map, slot.key, slot.program
-        );
+        let words =
+            format!("{}[{}]: fd {fd} of {} was written, {id} is read:", slot.map, slot.key, slot.program);
         page.line(4, 8, &[plain(words)]);
+        page.line(8, 8, &[plain(WHY_AN_ID)]);
     }
 }
+
+/// On a line of its own, so that long ids wrap nothing.
+const WHY_AN_ID: &str = "the kernel keeps the program or map itself and tells its id, since a descriptor means something in one process only";
 
 fn attachment(page: &mut Page, attachment: &Attachment) {
     let mode = attachment.mode.as_deref().unwrap_or("an unknown");
