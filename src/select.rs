@@ -35,7 +35,7 @@ pub(crate) fn program(spec: &ObjectSpec, object: &str, given: &str) -> Result<Pr
 
 /// The map that goes by this name or index.
 pub(crate) fn map(spec: &ObjectSpec, object: &str, given: &str) -> Result<MapId, Failure> {
-    let by_name = spec.maps.iter().position(|m| m.name == given);
+    let by_name = spec.maps.iter().position(|m| *m.name == *given);
     let by_index = || given.parse().ok().filter(|at: &usize| *at < spec.maps.len());
     by_name.or_else(by_index).map(MapId::new).ok_or_else(|| Failure::NotInObject {
         object: object.to_string(),

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("elf", &["bytes"]),
     ("btf", &["bytes", "insn"]),
     ("core_relo", &["btf", "bytes", "insn"]),
-    ("patch", &["core_relo", "insn"]),
+    ("patch", &["btf", "core_relo", "insn"]),
     ("spec", &["btf", "bytes", "elf", "insn", "uapi"]),
     ("join", &["btf", "bytes", "elf", "insn", "spec"]),
     ("externs", &["bytes", "features", "spec"]),

@@ -176,9 +176,9 @@ impl Places {
                 continue;
             };
             if map.origin == spec::MapOrigin::Internal {
-                places.variables.insert(map.section.clone(), definition.map);
+                places.variables.insert(map.section.to_string(), definition.map);
             } else {
-                places.maps.insert((map.section.clone(), definition.offset), definition.map);
+                places.maps.insert((map.section.to_string(), definition.offset), definition.map);
             }
         }
         for (at, function) in spec.functions.iter().enumerate() {

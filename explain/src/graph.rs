@@ -56,7 +56,7 @@ fn tables(spec: &ObjectSpec, sites: &[Site], fills: &[FillSlot]) -> Vec<Table> {
         }
         Table {
             map: id.0,
-            name: map.name.clone(),
+            name: map.name.to_string(),
             max_entries: map.max_entries,
             slots: slots.into_values().collect(),
         }
@@ -225,7 +225,7 @@ fn unfit(plan: &LoadPlan<'_>, linked: &LinkedObject) -> Vec<Unfit> {
         };
         let others = loads.iter().filter(|load| !fit_one_table(user, load));
         found.extend(others.map(|load| Unfit {
-            table: map.name.clone(),
+            table: map.name.to_string(),
             program: program_name(spec, load.program).to_string(),
             why: format!(
                 "it is {}, the table's user {} is {}: the kernel wants one type, attach type and frags flag",

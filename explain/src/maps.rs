@@ -27,8 +27,8 @@ pub(crate) fn explain(stages: &Stages<'_>, linked: &LinkedObject) -> Vec<Map> {
         let definition = definitions.get(&id);
         Map {
             index: id.0,
-            name: map.name.clone(),
-            section: map.section.clone(),
+            name: map.name.to_string(),
+            section: map.section.to_string(),
             origin: origin(map),
             dialect: if let MapOrigin::Legacy(_, dialect) = map.origin { Some(whose(dialect)) } else { None },
             why: why(map),
@@ -202,14 +202,15 @@ fn attributes(spec: &ObjectSpec, map: &MapSpec, create: &CreateMap) -> Vec<Attri
         row(name, asked.to_string(), from)
     };
     let entries = defined(create.max_entries == map.max_entries, "the definition leaves it open");
-    let name = defined(create.kernel_name == map.name, "at most 15 bytes: letters, digits, _ and .");
+    let name =
+        defined(create.kernel_name.as_str() == &*map.name, "at most 15 bytes: letters, digits, _ and .");
     let mut rows = vec![
         row("map_type", format!("{} ({})", create.ty.0, create.ty), String::new()),
         size("key_size", create.key_size, map.key_size),
         size("value_size", create.value_size, map.value_size),
         row("max_entries", create.max_entries.to_string(), entries),
         row("map_flags", map_flags(create.flags), why_flags(map, create.flags)),
-        row("map_name", create.kernel_name.clone(), name),
+        row("map_name", create.kernel_name.to_string(), name),
     ];
     if create.flags.contains(MapFlags::NUMA_NODE) {
         rows.push(row("numa_node", create.numa_node.to_string(), String::new()));
@@ -232,7 +233,7 @@ fn attributes(spec: &ObjectSpec, map: &MapSpec, create: &CreateMap) -> Vec<Attri
         rows.push(row("btf_key_type_id", key.0.to_string(), words(key)));
         rows.push(row("btf_value_type_id", value.0.to_string(), words(value)));
     }
-    if let Some(at) = create.kernel_value {
+    if let Some(at) = &create.kernel_value {
         let from = "the kernel's structure, found by its name".to_string();
         rows.push(row("btf_vmlinux_value_type_id", at.id.0.to_string(), from));
     }

@@ -110,7 +110,7 @@ fn as_loaded(program: &ProgramSpec, load: &LoadProgram) -> Load {
         attach_number: load.attach.0,
         from: from.to_string(),
         flags: prog_flags(load.flags),
-        kernel_name: load.kernel_name.clone(),
+        kernel_name: load.kernel_name.to_string(),
         attach_btf_id: load.hook.map(|hook| hook.id.0),
         with_types: load.with_info,
     }

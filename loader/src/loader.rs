@@ -119,7 +119,7 @@ impl<K: Kernel> Loader<K> {
 /// Whether programs that were compiled for one map can use the other.
 fn check_fit(map: &MapSpec, open: &MapInfo) -> Result<(), LoadError> {
     let differs = |field, found: String, expected: String| LoadError::Reuse {
-        map: map.name.clone(),
+        map: map.name.to_string(),
         field,
         found,
         expected,

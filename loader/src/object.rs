@@ -206,7 +206,7 @@ impl Object {
         let like = self.map(like)?;
         // An example is created and thrown away: what the other map holds and where it is pinned is not its own.
         let unlike = MapSpec { slots: Vec::new(), data: None, pinning: Pinning::None, ..like.clone() };
-        let template = MapSpec { name: format!("{map}.inner"), frozen: false, ..unlike };
+        let template = MapSpec { name: format!("{map}.inner").into(), frozen: false, ..unlike };
         if let Some(map) = self.spec.maps.get_mut(id.index()) {
             map.inner = Some(Inner::Template(Box::new(template)));
         }
@@ -305,13 +305,13 @@ impl Object {
         let holds = |map: &MapSpec| match section {
             KCONFIG => false,
             ARENA => map.ty == MapType::ARENA && map.data.is_some(),
-            _ => map.origin == MapOrigin::Internal && map.section == section,
+            _ => map.origin == MapOrigin::Internal && *map.section == *section,
         };
         self.spec.maps.iter().position(holds).map(MapId::new)
     }
 
     fn map_id(&self, name: &str) -> Result<MapId, Error> {
-        let by_name = self.spec.maps.iter().position(|map| map.name == name).map(MapId::new);
+        let by_name = self.spec.maps.iter().position(|map| *map.name == *name).map(MapId::new);
         by_name.or_else(|| self.section_map(name)).ok_or_else(|| self.no_map(name))
     }
 
@@ -329,7 +329,7 @@ impl Object {
     }
 
     fn no_map(&self, name: &str) -> Error {
-        missing("map", name, self.spec.maps.iter().map(|map| map.name.clone()))
+        missing("map", name, self.spec.maps.iter().map(|map| map.name.to_string()))
     }
 
     fn no_program(&self, name: &str) -> Error {
@@ -337,9 +337,9 @@ impl Object {
     }
 
     fn no_section(&self, name: &str) -> Error {
-        let sections = self.spec.maps.iter().map(|map| &map.section);
+        let sections = self.spec.maps.iter().map(|map| &*map.section);
         let sections = sections.filter(|section| self.section_map(section).is_some());
-        missing("data section", name, sections.cloned())
+        missing("data section", name, sections.map(String::from))
     }
 
     fn no_global(&self, name: &str) -> Error {

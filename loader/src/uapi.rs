@@ -5,7 +5,6 @@
 //!
 //! Source of every value: `include/uapi/linux/bpf.h`, where nothing else is said.
 
-use alloc::string::String;
 use core::fmt;
 
 /// One list makes a number type, its constants, and the table of names behind `name`, `since` and `Display`.
@@ -317,15 +316,45 @@ pub mod pseudo {
 /// **Bytes** of a kernel object's name, its NUL included. Source: `BPF_OBJ_NAME_LEN`. Since: Linux 4.15.
 pub const OBJ_NAME_LEN: usize = 16;
 
-/// A name as the kernel takes it: ASCII letters, digits, `_` and `.`, at most 15 bytes.
-pub fn kernel_name(name: &str) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-    // Nearly all names are allowed; one that has other characters than ASCII is not.
-    let short = name.get(..OBJ_NAME_LEN.saturating_sub(1)).unwrap_or(name);
-    if short.bytes().map(char::from).all(allowed) {
-        return short.into();
+/// A name as the kernel takes it: ASCII letters, digits, `_` and `.`, at most 15 **bytes**, NUL behind them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct KernelName([u8; OBJ_NAME_LEN]);
+
+impl KernelName {
+    /// The name cut off and with `_` in place of what the kernel does not take.
+    pub fn of(name: &str) -> Self {
+        let mut bytes = [0; OBJ_NAME_LEN];
+        let room = bytes.iter_mut().take(OBJ_NAME_LEN.saturating_sub(1));
+        for (to, c) in room.zip(name.chars()) {
+            let allowed = |c: &u8| c.is_ascii_alphanumeric() || *c == b'_' || *c == b'.';
+            *to = u8::try_from(c).ok().filter(allowed).unwrap_or(b'_');
+        }
+        Self(bytes)
     }
-    name.chars().take(OBJ_NAME_LEN.saturating_sub(1)).map(|c| if allowed(c) { c } else { '_' }).collect()
+
+    /// The same name without dots, which kernels before Linux 5.2 do not take.
+    #[must_use]
+    pub fn without_dots(self) -> Self {
+        Self(self.0.map(|byte| if byte == b'.' { b'_' } else { byte }))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        let name = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        core::str::from_utf8(name).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for KernelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for KernelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
 }
 
 #[cfg(test)]
@@ -350,7 +379,9 @@ mod tests {
 
     #[test]
     fn kernel_names_are_cut_and_cleaned() {
-        assert_eq!(kernel_name("a_very_long_program_name"), "a_very_long_pro");
-        assert_eq!(kernel_name("tail-kern.rodata"), "tail_kern.rodat");
+        assert_eq!(KernelName::of("a_very_long_program_name").as_str(), "a_very_long_pro");
+        assert_eq!(KernelName::of("tail-kern.rodata").as_str(), "tail_kern.rodat");
+        assert_eq!(KernelName::of("\u{e4}\u{20ac}.\0x").as_str(), "__._x");
+        assert_eq!(KernelName::of("tail.rodata").without_dots().as_str(), "tail_rodata");
     }
 }

@@ -123,7 +123,7 @@ fn the_fix_up_may_change_a_definition() {
         }
     });
     let bpf = bpf.unwrap();
-    assert_eq!(seen[..2], [(0, "jmp_table1".to_string()), (1, "jmp_table2".to_string())]);
+    assert_eq!(seen[..2], [(0, "jmp_table1".into()), (1, "jmp_table2".into())]);
     assert_eq!(seen.len(), bpf.map_fd.len());
     let entries =
         |at: usize| (bpf.map_data[at].max_entries, bpf.map_fd[at].info(&Linux).unwrap().max_entries);

@@ -14,7 +14,7 @@ use rxdp_loader::uapi::MapType;
 fn failures(report: &Report<'_>) -> Vec<(String, String)> {
     let maps = report.maps.iter().filter_map(|map| {
         let error = map.result.as_ref().err()?;
-        Some((map.create.name.clone(), error.to_string()))
+        Some((map.create.name.to_string(), error.to_string()))
     });
     let programs = report.programs.iter().filter_map(|program| {
         let error = program.result.as_ref().err()?;
@@ -73,7 +73,7 @@ fn without_btf_no_map_is_understood_that_is_defined_by_it() {
 fn of_a_dialect_that_nobody_knows_what_all_agree_in_is_read() {
     let wordy = |dialects| {
         let object = rxdp_loader::read("broken_maps", &common::bytes_of("broken_maps.o"), dialects).unwrap();
-        object.maps.into_iter().find(|map| map.name == "wordy").unwrap()
+        object.maps.into_iter().find(|map| &*map.name == "wordy").unwrap()
     };
     let map = wordy(Dialects::default());
     assert_eq!((map.ty, map.key_size, map.value_size, map.max_entries), (MapType::ARRAY, 4, 4, 1));

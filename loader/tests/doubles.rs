@@ -14,7 +14,7 @@ use common::{check, spec_of, xdp_options};
 use rxdp_loader::core_relo::KernelTypes;
 use rxdp_loader::features::{FEATURES, FeatureRow, Features, KernelVersion, Machine};
 use rxdp_loader::link::{self, LinkedObject};
-use rxdp_loader::load::{self, Ask, Given, LoadError, Report};
+use rxdp_loader::load::{self, Ask, Given, LoadError, MapReport, Report};
 use rxdp_loader::patch::undo;
 use rxdp_loader::plan::{self, LoadProgram, MixedTables, Options, Select, Step};
 use rxdp_loader::sys::{DryRun, Kernel, Recorder, Replay};
@@ -47,7 +47,7 @@ fn tried<'p>(plan: &'p plan::LoadPlan<'_>, kernel: &impl Kernel) -> Report<'p> {
 }
 
 fn errors<'r>(report: &'r Report<'_>) -> Vec<&'r LoadError> {
-    let maps = report.maps.iter().filter_map(|map| map.result.as_ref().err());
+    let maps = report.maps.iter().filter_map(MapReport::error);
     let programs = report.programs.iter().filter_map(|program| program.result.as_ref().err());
     maps.chain(programs).chain(&report.slots).collect()
 }

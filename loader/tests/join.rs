@@ -163,8 +163,8 @@ fn a_function_that_is_beaten_is_gone_and_private_ones_stay() {
 #[test]
 fn a_map_of_another_file_is_none_of_this_one() {
     let maps = |spec: &ObjectSpec| {
-        let maps = spec.maps.iter().filter(|map| map.section == ".maps");
-        maps.map(|map| map.name.clone()).collect::<Vec<_>>()
+        let maps = spec.maps.iter().filter(|map| &*map.section == ".maps");
+        maps.map(|map| map.name.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(maps(&spec_of("join/main.o")), ["own_counts"]);
     assert_eq!(maps(&whole()), ["own_counts", "counts"]);

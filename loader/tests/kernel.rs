@@ -382,7 +382,7 @@ fn every_committed_object_loads_or_says_why_not() {
                 continue;
             };
             let info = info.as_ref().unwrap();
-            assert_eq!((&info.name, info.ty), (&load.kernel_name, load.ty), "{name}");
+            assert_eq!((&*info.name, info.ty), (load.kernel_name.as_str(), load.ty), "{name}");
             let map_id = |map: MapId| report.maps[map.index()].result.as_ref().unwrap().as_ref().unwrap().id;
             let refs = &object.program(program.id).unwrap().map_refs;
             let expected: BTreeSet<u32> = refs.iter().map(|(_, map)| map_id(*map)).collect();

@@ -82,7 +82,7 @@ fn nothing_is_made_up_unless_it_is_asked_for() {
     let object = linked("wild/open_inner.o");
     let plan = plan::plan(&object, &Machine::NEWEST, &Options::default()).unwrap();
     assert!(plan.open_inner.is_empty());
-    let refused: Vec<_> = plan.refused_maps.iter().map(|(map, _)| map.name.as_str()).collect();
+    let refused: Vec<_> = plan.refused_maps.iter().map(|(map, _)| &*map.name).collect();
     assert_eq!(refused, ["lru_of_cpu", "far", "put", "events", "missing"]);
     assert!(matches!(plan.refusal(), Some(PlanError::NoInnerMap { .. })));
 }
@@ -91,7 +91,7 @@ fn nothing_is_made_up_unless_it_is_asked_for() {
 fn a_map_that_no_program_refers_to_is_the_likeliest() {
     let object = linked("inner_maps-none.o");
     let plan = plan::plan(&object, &Machine::NEWEST, &options()).unwrap();
-    let made: Vec<_> = plan.maps().map(|map| (map.name.as_str(), map.ty, map.value_size)).collect();
+    let made: Vec<_> = plan.maps().map(|map| (&*map.name, map.ty, map.value_size)).collect();
     let array = MapType::ARRAY;
     let outer = ("outer", MapType::ARRAY_OF_MAPS, 4);
     assert_eq!(made, [("one", array, 8), outer, ("one", array, 8), ("two", array, 8)]);

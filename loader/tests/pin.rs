@@ -123,7 +123,7 @@ fn a_pinned_map_that_does_not_fit_is_an_error_that_lists_each_field() {
         // Every field that counts, one by one and together.
         let LoadError::PinMismatch { differences, .. } = ({
             let mut spec = spec_of("pinned-64.o");
-            let map = spec.maps.iter_mut().find(|map| map.name == "hits").unwrap();
+            let map = spec.maps.iter_mut().find(|map| &*map.name == "hits").unwrap();
             (map.ty, map.key_size, map.value_size) = (MapType::HASH, 8, 16);
             (map.max_entries, map.flags, map.map_extra) = (65, MapFlags::NO_PREALLOC, 3);
             load(&link::link(spec), &Linux, &by_name()).unwrap_err()
@@ -144,7 +144,7 @@ fn a_devmap_fits_though_the_kernel_adds_a_flag() {
     sandbox.near(|| {
         // No program of this object refers to its second table.
         let mut spec = spec_of("tail_kern.o");
-        let map = spec.maps.iter_mut().find(|map| map.name == "jmp_table2").unwrap();
+        let map = spec.maps.iter_mut().find(|map| &*map.name == "jmp_table2").unwrap();
         (map.ty, map.pinning) = (MapType::DEVMAP, Pinning::ByName);
         let object = link::link(spec);
         load(&object, &Linux, &by_name()).unwrap();

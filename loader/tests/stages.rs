@@ -189,7 +189,7 @@ fn a_given_slot_overrules_the_object() {
 #[test]
 fn a_numbered_section_means_the_last_table() {
     let mut spec = spec_of("socket_slots.o");
-    spec.maps.push(MapSpec { name: "more_jumps".to_string(), ..spec.maps[0].clone() });
+    spec.maps.push(MapSpec { name: "more_jumps".into(), ..spec.maps[0].clone() });
     let object = link::link(spec);
     let plan = plan::plan(&object, &Machine::NEWEST, &Options::default()).unwrap();
     let expected = FillSlot { from: SlotSource::Section, ..given(1, 3, 1) };

@@ -163,16 +163,16 @@ fn row(name: &str, object: &LinkedObject, report: &Report<'_>, args: &Verify) ->
 fn map_row(map: &MapReport<'_>) -> MapRow {
     let create = map.create;
     MapRow {
-        name: create.name.clone(),
+        name: create.name.to_string(),
         ty: create.ty.to_string(),
         key_size: create.key_size,
         value_size: create.value_size,
         max_entries: create.max_entries,
         flags: create.flags.bits(),
         ok: map.result.is_ok(),
-        error: map.result.as_ref().err().map(ToString::to_string),
+        error: map.error().map(ToString::to_string),
         id: map.result.as_ref().ok().and_then(Option::as_ref).map(|info| info.id),
-        fault: map.result.as_ref().err().and_then(LoadError::fault).map(FaultRow::of),
+        fault: map.error().and_then(LoadError::fault).map(FaultRow::of),
     }
 }
 
@@ -220,7 +220,7 @@ fn map_refs(object: &LinkedObject, linked: &LinkedProgram) -> Vec<(u32, String)>
 /// For people. Most objects load, and then nothing is said about each of their maps and programs.
 fn show(out: &mut impl Write, object: &str, report: &Report<'_>, args: &Verify) -> io::Result<()> {
     let verdict = if report.first_error().is_none() { "ok" } else { "failed" };
-    let maps = report.maps.iter().map(|map| map.result.as_ref().err());
+    let maps = report.maps.iter().map(MapReport::error);
     let programs = report.programs.iter().map(|program| program.result.as_ref().err());
     let maps_ok = maps.clone().filter(Option::is_none).count();
     let programs_ok = programs.clone().filter(Option::is_none).count();

@@ -65,7 +65,7 @@ impl<'p, K: Kernel> Session<'p, '_, K> {
         };
         let said = |inner: &Inner| matches!(inner, Inner::Template(_));
         let spec = self.spec().map(id).filter(|spec| !spec.inner.as_ref().is_some_and(said))?;
-        Some(Note::InnerMadeUp { program: None, map: spec.name.clone(), inner: words(create) })
+        Some(Note::InnerMadeUp { program: None, map: spec.name.to_string(), inner: words(create) })
     }
 
     /// What is to be said about a program that the kernel took with other inner maps.

@@ -57,10 +57,15 @@ impl<'k, K: Kernel> Pins<'k, K> {
         let found = match self.kernel.obj_get(Path::new(path)) {
             Ok(found) => found,
             Err(Errno::ENOENT) => return Ok(None),
-            Err(errno) => return Err(LoadError::PinOpen { map: map.clone(), path: path.to_string(), errno }),
+            Err(errno) => {
+                return Err(LoadError::PinOpen { map: map.to_string(), path: path.to_string(), errno });
+            }
         };
-        let misfit =
-            |differences| LoadError::PinMismatch { map: map.clone(), path: path.to_string(), differences };
+        let misfit = |differences| LoadError::PinMismatch {
+            map: map.to_string(),
+            path: path.to_string(),
+            differences,
+        };
         match found.kind {
             PinKind::Program => return Err(misfit(vec!["it is a program".to_string()])),
             PinKind::Link => return Err(misfit(vec!["it is a link".to_string()])),

@@ -154,7 +154,7 @@ impl<K: Kernel> Session<'_, '_, K> {
         let info = self.btf().filter(|_| load.with_info && !infos.funcs.is_empty());
         let request = ProgLoad {
             name: &program.name,
-            kernel_name: &load.kernel_name,
+            kernel_name: load.kernel_name.as_str(),
             ty: load.ty,
             attach: load.attach,
             flags: load.flags,

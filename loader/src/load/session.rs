@@ -138,7 +138,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             let ops = self.plan.object.answers.struct_ops.get(&id).and_then(|ops| ops.as_ref().ok());
             let by_link = map.flags.contains(MapFlags::LINK);
             let table = ops.map(|ops| Table { ops: ops.clone(), by_link });
-            Some(LoadedMap { id, name: map.name.clone(), ty: map.ty, fd, memory, shared, table })
+            Some(LoadedMap { id, name: map.name.to_string(), ty: map.ty, fd, memory, shared, table })
         });
         let programs = self.programs.into_iter().filter_map(|(id, Taken { load, fd, .. })| {
             let program = spec.program(id)?;
@@ -187,7 +187,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         // Everybody gives a perf_event_array one entry a CPU.
         let open = |map: &&MapSpec| map.max_entries == 0 && map.ty != MapType::PERF_EVENT_ARRAY;
         self.spec().map(id).filter(open).filter(|_| create.max_entries != 0)?;
-        Some(Note::SizeGiven { map: create.name.clone(), max_entries: create.max_entries })
+        Some(Note::SizeGiven { map: create.name.to_string(), max_entries: create.max_entries })
     }
 
     /// As what a program was loaded, if it was.
@@ -256,7 +256,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         let types = self.btf().zip(create.types).map(|(btf, (key, value))| MapTypes { btf, key, value });
         let request = MapCreate {
             name: &create.name,
-            kernel_name: &create.kernel_name,
+            kernel_name: create.kernel_name.as_str(),
             ty: create.ty,
             key_size: create.key_size,
             value_size: create.value_size,
@@ -266,12 +266,12 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
             map_extra: create.map_extra,
             inner,
             types,
-            kernel_value: create.kernel_value.map(|at| self.located(at)).transpose()?,
+            kernel_value: create.kernel_value.as_deref().map(|at| self.located(*at)).transpose()?,
         };
         let mut result = self.kernel.map_create(&request).map(|fd| (fd, None));
         let can_do_without = types.filter(|_| create.kernel_value.is_none());
         if let (Err(errno), Some(_)) = (&result, can_do_without) {
-            let note = Note::MapTypes { map: create.name.clone(), errno: *errno };
+            let note = Note::MapTypes { map: create.name.to_string(), errno: *errno };
             let without = self.kernel.map_create(&MapCreate { types: None, ..request });
             result = without.map(|fd| (fd, Some(note)));
         }
@@ -284,7 +284,7 @@ impl<'p, 'k, K: Kernel> Session<'p, 'k, K> {
         let asked = beyond.is_none() && says_unknown(errno);
         let fault = asked.then(|| create.fault(self.plan.page_size, typed)).flatten();
         LoadError::MapCreate {
-            map: create.name.clone(),
+            map: create.name.to_string(),
             ty: create.ty,
             key_size: create.key_size,
             value_size: create.value_size,

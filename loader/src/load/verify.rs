@@ -43,7 +43,14 @@ pub struct MapReport<'p> {
     /// What was asked for.
     pub create: &'p CreateMap,
     /// What the kernel says about it; `None` if nobody asked.
-    pub result: Result<Option<MapInfo>, LoadError>,
+    pub result: Result<Option<Box<MapInfo>>, Box<LoadError>>,
+}
+
+impl MapReport<'_> {
+    /// Why it could not be created, if it could not.
+    pub fn error(&self) -> Option<&LoadError> {
+        self.result.as_ref().err().map(|error| &**error)
+    }
 }
 
 /// How the load of a program went.
@@ -134,7 +141,7 @@ fn is_said_elsewhere(error: &LoadError) -> bool {
 impl<'p> Report<'p> {
     /// The first error, if anything failed.
     pub fn first_error(&self) -> Option<&LoadError> {
-        let maps = self.maps.iter().filter_map(|map| map.result.as_ref().err());
+        let maps = self.maps.iter().filter_map(MapReport::error);
         let programs = self.programs.iter().filter_map(|program| program.result.as_ref().err());
         maps.chain(programs).chain(&self.slots).next()
     }
@@ -144,13 +151,14 @@ impl<'p> Report<'p> {
         let MapSlot::Map(id) = create.slot else {
             return;
         };
+        let result = result.map(|info| info.map(Box::new)).map_err(Box::new);
         self.maps.push(MapReport { id, create, result });
     }
 
     fn map_went_on(&mut self, id: MapId, result: Result<(), LoadError>) {
         let map = self.maps.iter_mut().rfind(|map| map.id == id && map.result.is_ok());
         if let (Some(map), Err(error)) = (map, result) {
-            map.result = Err(error);
+            map.result = Err(Box::new(error));
         }
     }
 }

@@ -101,10 +101,10 @@ impl Object {
     }
 
     fn member(&self, map: &str, member: &str) -> Result<Place, Error> {
-        let found = self.spec.maps.iter().position(|spec| spec.name == map && spec.struct_ops.is_some());
+        let found = self.spec.maps.iter().position(|spec| *spec.name == *map && spec.struct_ops.is_some());
         let (Some(at), Some(btf)) = (found, &self.spec.btf) else {
             let tables = self.spec.maps.iter().filter(|map| map.struct_ops.is_some());
-            return Err(super::missing("struct_ops map", map, tables.map(|map| map.name.clone())));
+            return Err(super::missing("struct_ops map", map, tables.map(|map| map.name.to_string())));
         };
         let members = self.spec.maps.get(at).map(|map| members(btf, map)).unwrap_or_default();
         let found = (0u32..).zip(members).find(|(_, of)| btf.bytes_at(of.name) == member.as_bytes());

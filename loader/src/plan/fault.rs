@@ -292,14 +292,15 @@ mod tests {
     use super::*;
     use crate::plan::MapSlot;
     use crate::spec::MapId;
+    use crate::uapi::KernelName;
 
     const PAGE: u32 = 4096;
 
     fn map(ty: MapType, key_size: u32, value_size: u32, max_entries: u32, flags: u32) -> CreateMap {
         CreateMap {
             slot: MapSlot::Map(MapId(0)),
-            name: String::new(),
-            kernel_name: String::new(),
+            name: "".into(),
+            kernel_name: KernelName::default(),
             ty,
             key_size,
             value_size,

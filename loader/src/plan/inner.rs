@@ -152,7 +152,7 @@ fn templates(object: &LinkedObject, outer: MapId, machine: &Machine) -> Vec<MapS
     let mut all: Vec<MapSpec> = unused.into_iter().map(like).chain(made).collect();
     // Behind what suits most, before what is many.
     let behind =
-        all.iter().position(|map| map.section == MADE_UP).map_or(all.len(), |at| at.saturating_add(1));
+        all.iter().position(|map| *map.section == *MADE_UP).map_or(all.len(), |at| at.saturating_add(1));
     let rest = all.split_off(behind);
     all.extend(used.into_iter().map(like).chain(rest));
     let mut seen = Vec::new();

@@ -85,14 +85,14 @@ pub(super) fn steps(
         match object.answers.struct_ops.get(&id) {
             Some(Ok(ops)) => as_kernel_has_it(&mut map, ops),
             Some(Err(why)) => {
-                refused.push((map, PlanError::StructOps { map: spec.name.clone(), why: why.clone() }));
+                refused.push((map, PlanError::StructOps { map: spec.name.to_string(), why: why.clone() }));
                 continue;
             }
             None if spec.struct_ops.is_some() => continue,
             None => {}
         }
         for copy in 1..=copies.get(&id).copied().unwrap_or(0) {
-            let name = format!("{}.copy{copy}", map.name);
+            let name = format!("{}.copy{copy}", map.name).into();
             make.push(Step::CreateMap(CreateMap { slot: MapSlot::Copy(id, copy), name, ..map.clone() }));
         }
         make.push(Step::CreateMap(map));
@@ -116,7 +116,7 @@ fn section_is_kept(object: &LinkedObject, spec: &MapSpec, has: Features) -> bool
 /// The value of a table of functions is the kernel's structure, not the object's.
 fn as_kernel_has_it(map: &mut CreateMap, ops: &KernelOps) {
     map.value_size = u32::try_from(ops.data.len()).unwrap_or(u32::MAX);
-    map.kernel_value = Some(ops.value);
+    map.kernel_value = Some(Box::new(ops.value));
     map.flags.set(MapFlags::VTYPE_BTF_OBJ_FD, ops.value.module.is_some());
     // The kernel wants some BTF with it, and no types of it.
     map.types = Some((TypeId(0), TypeId(0)));
@@ -157,10 +157,10 @@ fn inner(
         Some(Inner::Template(_)) => Ok(Some(MapSlot::Template(id))),
         Some(Inner::Like(other)) => match maps.get(other.index()) {
             Some(like) if !is_of_maps(like) => Ok(Some(MapSlot::Map(*other))),
-            _ => Err(PlanError::InnerMap { map: spec.name.clone(), inner: other.0 }),
+            _ => Err(PlanError::InnerMap { map: spec.name.to_string(), inner: other.0 }),
         },
-        Some(Inner::Missing(inner)) => Err(PlanError::InnerId { map: spec.name.clone(), id: *inner }),
-        None if is_of_maps(spec) => Err(PlanError::NoInnerMap { map: spec.name.clone(), ty: spec.ty }),
+        Some(Inner::Missing(inner)) => Err(PlanError::InnerId { map: spec.name.to_string(), id: *inner }),
+        None if is_of_maps(spec) => Err(PlanError::NoInnerMap { map: spec.name.to_string(), ty: spec.ty }),
         None => Ok(None),
     }
 }

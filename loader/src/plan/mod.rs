@@ -19,6 +19,7 @@ mod types;
 use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -30,7 +31,7 @@ use crate::link::{LinkedObject, LinkedProgram};
 use crate::patch::{self, Patch};
 use crate::sanitize;
 use crate::spec::{MapId, ProgId};
-use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType};
+use crate::uapi::{AttachType, KernelName, MapFlags, MapType, ProgFlags, ProgType};
 
 pub use demand::Demand;
 pub use error::PlanError;
@@ -229,9 +230,9 @@ pub struct CreateMap {
     /// Which map.
     pub slot: MapSlot,
     /// Its name in messages.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its name in the kernel; empty where the kernel knows no names.
-    pub kernel_name: String,
+    pub kernel_name: KernelName,
     /// What kind of map.
     pub ty: MapType,
     /// **Bytes** of a key.
@@ -251,7 +252,7 @@ pub struct CreateMap {
     /// Types of keys and values in the object's BTF, where the kernel takes them.
     pub types: Option<(TypeId, TypeId)>,
     /// Type of the value in the kernel, for tables of functions that it calls.
-    pub kernel_value: Option<Location>,
+    pub kernel_value: Option<Box<Location>>,
 }
 
 /// Attributes of a program to load.
@@ -260,7 +261,7 @@ pub struct LoadProgram {
     /// Which program.
     pub program: ProgId,
     /// Its name in the kernel; empty where the kernel knows no names.
-    pub kernel_name: String,
+    pub kernel_name: KernelName,
     /// Its type.
     pub ty: ProgType,
     /// Its expected attach type; 0 if none.

@@ -32,10 +32,11 @@ pub(super) fn all(
     // Without global variables their maps are not made.
     let made = |map: &MapSpec| map.origin != MapOrigin::Internal || features.contains(Features::GLOBAL_DATA);
     let maps = spec.maps.iter().enumerate().filter(|(_, map)| made(map));
-    let maps = maps.map(|(at, map)| (PinTarget::Map(MapId::new(at)), &map.name));
-    let programs = programs.iter().filter_map(|id| Some((PinTarget::Program(*id), &spec.program(*id)?.name)));
+    let maps = maps.map(|(at, map)| (PinTarget::Map(MapId::new(at)), &*map.name));
+    let programs =
+        programs.iter().filter_map(|id| Some((PinTarget::Program(*id), &*spec.program(*id)?.name)));
     let mut taken = BTreeMap::new();
-    let pin = |(what, name): (PinTarget, &String)| {
+    let pin = |(what, name): (PinTarget, &str)| {
         let path = join(dir, name);
         take(&mut taken, &path, described(what, name))?;
         Ok(Pin { what, path })
@@ -82,7 +83,7 @@ fn own_dirs(object: &LinkedObject, options: &Options) -> Result<Vec<PinDir>, Pla
         let Some(dir) = dir_of_map(root, spec, map) else {
             continue;
         };
-        take(&mut taken, &join(&dir, &map.name), described(PinTarget::Map(MapId::new(at)), &map.name))?;
+        take(&mut taken, &join(&dir, &map.name), described(PinTarget::Map(MapId::new(at)), &*map.name))?;
         if dirs.iter().all(|known| known.path != dir) {
             dirs.push(PinDir { path: dir, free: Vec::new(), shared: true });
         }

@@ -183,7 +183,7 @@ fn refused_table(object: &LinkedObject, program: &ProgramSpec) -> Option<PlanErr
         let map = object.spec.map(*id)?;
         let refers = |ops: &StructOps| ops.programs.iter().any(|(_, func)| *func == program.func);
         let why = answer.as_ref().err().filter(|_| map.struct_ops.as_ref().is_some_and(refers))?;
-        Some(PlanError::StructOps { map: map.name.clone(), why: why.clone() })
+        Some(PlanError::StructOps { map: map.name.to_string(), why: why.clone() })
     })
 }
 

@@ -79,7 +79,7 @@ fn from_sections(object: &LinkedObject, programs: &[LoadProgram]) -> Vec<FillSlo
 }
 
 fn wrong(map: &MapSpec, key: u32, why: impl Into<String>) -> PlanError {
-    PlanError::Slot { map: map.name.clone(), key, why: why.into() }
+    PlanError::Slot { map: map.name.to_string(), key, why: why.into() }
 }
 
 fn check(
@@ -99,7 +99,7 @@ fn check(
     let hash = map.ty == MapType::HASH_OF_MAPS;
     let max_entries = size::max_entries(map, machine, options);
     if fill.key >= max_entries && !hash {
-        return Err(PlanError::SlotRange { map: map.name.clone(), key: fill.key, max_entries });
+        return Err(PlanError::SlotRange { map: map.name.to_string(), key: fill.key, max_entries });
     }
     match fill.value {
         SlotValue::Program(_) if map.ty != MapType::PROG_ARRAY => Err(wrong(

@@ -10,28 +10,26 @@ mod code;
 mod context;
 mod types;
 
-use alloc::string::String;
-
 use crate::features::Features;
-use crate::uapi::kernel_name;
+use crate::uapi::KernelName;
 
 pub use code::{helpers, needs_of_code};
 pub use context::Contexts;
 pub use types::{TYPE_FEATURES, is_kept, needs_of_types, types};
 
 /// A name of a map or program as the kernel takes it; empty where it knows no names.
-pub fn name(name: &str, has: Features) -> String {
+pub fn name(name: &str, has: Features) -> KernelName {
     match (has.contains(Features::NAMES), has.contains(Features::DOTS_IN_NAMES)) {
-        (false, _) => String::new(),
-        (true, false) => kernel_name(name).replace('.', "_"),
-        (true, true) => kernel_name(name),
+        (false, _) => KernelName::default(),
+        (true, false) => KernelName::of(name).without_dots(),
+        (true, true) => KernelName::of(name),
     }
 }
 
 /// Features on which it depends how a name looks to the kernel.
 pub fn needs_of_name(name: &str) -> Features {
     let mut needs = Features::NAMES;
-    needs.set(Features::DOTS_IN_NAMES, kernel_name(name).contains('.'));
+    needs.set(Features::DOTS_IN_NAMES, KernelName::of(name).as_str().contains('.'));
     needs
 }
 
@@ -42,9 +40,9 @@ mod tests {
     #[test]
     fn names_are_what_the_kernel_takes() {
         let old = Features::NAMES;
-        assert_eq!(name("data.rodata", Features::empty()), "");
-        assert_eq!(name("data.rodata", old), "data_rodata");
-        assert_eq!(name("data.rodata", Features::all()), "data.rodata");
+        assert_eq!(name("data.rodata", Features::empty()).as_str(), "");
+        assert_eq!(name("data.rodata", old).as_str(), "data_rodata");
+        assert_eq!(name("data.rodata", Features::all()).as_str(), "data.rodata");
         assert_eq!((needs_of_name("a"), needs_of_name("a.b")), (old, old | Features::DOTS_IN_NAMES));
         assert_eq!(needs_of_name("a_name_of_15_by.tes"), old, "the kernel does not see its dot");
     }

@@ -9,6 +9,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Inner, MapOrigin, MapSpec, Pinning, SpecError};
@@ -42,7 +43,8 @@ pub(super) fn maps(
         return symbols.map(|symbol| untyped(symbol, maps)).collect();
     };
     maps.reserve(vars.len());
-    vars.iter().map(|var| map(btf, var, Values::of(elf, section, var), maps)).collect()
+    let home: Arc<str> = SECTION.into();
+    vars.iter().map(|var| map(btf, var, Values::of(elf, section, var), home.clone(), maps)).collect()
 }
 
 /// The variables that are maps, by offset: in the order of [`maps`].
@@ -65,9 +67,18 @@ fn is_extern(btf: &Btf, var: &SecVar) -> bool {
     matches!(btf.kind(var.var), Some(Kind::Var { linkage: Linkage::EXTERN, .. }))
 }
 
-fn map(btf: &Btf, var: &SecVar, values: Option<Values<'_>>, maps: &mut Vec<MapSpec>) -> Found {
-    let read = variable(btf, var.var, values);
-    let (spec, values_at) = read.unwrap_or_else(|why| (defective(&btf.name(var.var), why), None));
+fn map(
+    btf: &Btf,
+    var: &SecVar,
+    values: Option<Values<'_>>,
+    home: Arc<str>,
+    maps: &mut Vec<MapSpec>,
+) -> Found {
+    let mut spec = MapSpec::new(&btf.name(var.var), home, MapOrigin::Btf);
+    let values_at = variable(btf, var.var, values, &mut spec).unwrap_or_else(|why| {
+        spec = defective(&spec.name, why);
+        None
+    });
     maps.push(spec);
     Found { offset: u64::from(var.offset), values_at }
 }
@@ -85,15 +96,21 @@ fn defective(name: &str, why: SpecError) -> MapSpec {
 
 /// What the type of a variable of the section says about its map.
 pub(crate) fn map_definition(btf: &Btf, var: TypeId) -> Result<MapSpec, SpecError> {
-    variable(btf, var, None).map(|(spec, _)| spec)
+    let mut spec = MapSpec::new(&btf.name(var), SECTION, MapOrigin::Btf);
+    variable(btf, var, None, &mut spec).map(|_| spec)
 }
 
-fn variable(btf: &Btf, var: TypeId, values: Option<Values<'_>>) -> Result<(MapSpec, Option<u64>), SpecError> {
-    let name = btf.name(var);
+/// Puts what the type of a variable says into the map; returns where in the section's bytes its values start.
+fn variable(
+    btf: &Btf,
+    var: TypeId,
+    values: Option<Values<'_>>,
+    spec: &mut MapSpec,
+) -> Result<Option<u64>, SpecError> {
     let Some(Kind::Var { ty, .. }) = btf.kind(var) else {
-        return Err(wrong(&name, "it is no variable"));
+        return Err(wrong(&spec.name, "it is no variable"));
     };
-    definition(btf, &name, *ty, values, Nesting::Outer)
+    definition(btf, spec, *ty, values, Nesting::Outer)
 }
 
 /// The bytes of a definition: all zero, unless its numbers are plain integers.
@@ -134,27 +151,27 @@ fn wrong(map: &str, why: impl Into<String>) -> SpecError {
 
 fn definition(
     btf: &Btf,
-    name: &str,
+    spec: &mut MapSpec,
     ty: TypeId,
     bytes: Option<Values<'_>>,
     nesting: Nesting,
-) -> Result<(MapSpec, Option<u64>), SpecError> {
+) -> Result<Option<u64>, SpecError> {
+    let name = &*spec.name.clone();
     let Some(Kind::Composite { union: false, members, .. }) = btf.resolved(ty) else {
         return Err(wrong(name, "its type is no structure"));
     };
-    let mut spec = MapSpec::new(name, SECTION, MapOrigin::Btf);
     let mut values_at = None;
     for member in members {
         let field = btf.string(member.name);
         if field == "values" {
             values_at = Some(u64::from(member.bit_offset / 8));
         }
-        apply(btf, name, &mut spec, &field, member, bytes, nesting)?;
+        apply(btf, name, spec, &field, member, bytes, nesting)?;
     }
     if spec.ty == MapType::UNSPEC {
         return Err(wrong(name, "it has no `type`"));
     }
-    Ok((spec, values_at))
+    Ok(values_at)
 }
 
 /// Puts one field of the definition into the map.
@@ -222,7 +239,8 @@ fn values(btf: &Btf, spec: &mut MapSpec, member: &Member) -> Result<(), SpecErro
     match btf.resolved(*target) {
         Some(Kind::FuncProto { .. }) => Ok(()),
         Some(Kind::Composite { .. }) => {
-            let (inner, _) = definition(btf, &format!("{name}.inner"), *target, None, Nesting::Inner)?;
+            let mut inner = MapSpec::new(&format!("{name}.inner"), spec.section.clone(), MapOrigin::Btf);
+            definition(btf, &mut inner, *target, None, Nesting::Inner)?;
             spec.inner = Some(Inner::Template(Box::new(inner)));
             Ok(())
         }

@@ -7,7 +7,7 @@ use alloc::string::String;
 use super::{MapOrigin, MapSpec, SpecError};
 use crate::btf::{Btf, Kind, Linkage, TypeId};
 use crate::elf::{Content, Section};
-use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, kernel_name};
+use crate::uapi::{KernelName, MapFlags, MapType, OBJ_NAME_LEN};
 
 /// Variables that stand at the beginning of the object's arena. Since: Linux 6.9.
 ///
@@ -91,7 +91,7 @@ pub(super) fn map_name(object: &str, section: &str) -> String {
     let room = OBJ_NAME_LEN.saturating_sub(1).saturating_sub(section.len().max(7));
     let mut name: String = object.chars().take(room).collect();
     name.push_str(section);
-    kernel_name(&name)
+    KernelName::of(&name).to_string()
 }
 
 #[cfg(test)]

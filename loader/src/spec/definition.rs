@@ -131,7 +131,7 @@ fn variables<'e>(
         return None;
     };
     if map.struct_ops.is_some() {
-        let var = vars.iter().find(|var| btf.name(var.var) == map.name)?;
+        let var = vars.iter().find(|var| btf.name(var.var) == *map.name)?;
         let members = btf.resolved(map.value_type)?.members();
         let field = |member: &crate::btf::Member| Field {
             name: btf.string(member.name).into_owned(),

@@ -24,6 +24,7 @@ mod target;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::btf::{Btf, CoreRelo, LineInfo, TypeId};
@@ -97,9 +98,9 @@ pub struct ObjectSpec {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MapSpec {
     /// Its name: the C variable's, or `OBJECT.SECTION` for an internal map.
-    pub name: String,
+    pub name: Arc<str>,
     /// The section that defines it.
-    pub section: String,
+    pub section: Arc<str>,
     /// How it is defined.
     pub origin: MapOrigin,
     /// What kind of map.
@@ -394,7 +395,7 @@ pub struct ProgramSpec {
 
 impl MapSpec {
     /// A map of which nothing is known but its name and where it is defined: everything is 0 or absent.
-    pub fn new(name: &str, section: &str, origin: MapOrigin) -> Self {
+    pub fn new(name: &str, section: impl Into<Arc<str>>, origin: MapOrigin) -> Self {
         Self {
             name: name.into(),
             section: section.into(),
@@ -420,7 +421,7 @@ impl MapSpec {
     }
 
     /// A map whose definition cannot be understood.
-    fn defective(name: &str, section: &str, origin: MapOrigin, why: SpecError) -> Self {
+    fn defective(name: &str, section: impl Into<Arc<str>>, origin: MapOrigin, why: SpecError) -> Self {
         Self { defect: Some(Box::new(why)), ..Self::new(name, section, origin) }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn maps<'e>(
             let spec = variable(elf, btf, dir, section, *var)?;
             if var.offset < end {
                 return Err(SpecError::StructOps {
-                    map: spec.name,
+                    map: spec.name.to_string(),
                     section: section.name.into(),
                     why: "it lies in another variable of its section".to_string(),
                 });

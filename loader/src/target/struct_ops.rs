@@ -121,7 +121,7 @@ pub(super) fn answer(
                             "program {:?} is in two different places of such maps",
                             spec_name(spec, program)
                         );
-                        return Err(StructOpsError::Member { member: map.name.clone(), why: other });
+                        return Err(StructOpsError::Member { member: map.name.to_string(), why: other });
                     }
                     (Some(Ok(before)), Err(_)) => {
                         attach.insert(program, Ok(before));
