@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rxdp_loader::btf::Btf;
 use rxdp_loader::bytes::Endian;
-use rxdp_loader::insn::{CALL, EXIT, Insn, InsnIdx};
+use rxdp_loader::insn::{Insn, InsnIdx};
 use rxdp_loader::link::{LinkedObject, LinkedProgram};
 use rxdp_loader::patch::{Patch, Reason};
 use rxdp_loader::spec::{
@@ -95,12 +95,7 @@ pub(crate) fn whole(insns: &[Insn]) -> impl Iterator<Item = (InsnIdx, Insn, Opti
 }
 
 fn jump_target(at: InsnIdx, insn: Insn) -> Option<u32> {
-    const JA32: u8 = 0x06;
-    let jumps = matches!(insn.code & 7, 5 | 6) && insn.code & 0xf0 != CALL & 0xf0 && insn.code != EXIT;
-    // `gotox` jumps to where a register says.
-    let indirect = insn.code == 0x0d;
-    let distance = if insn.code == JA32 { insn.imm } else { insn.off.into() };
-    if jumps && !indirect { at.call_target(distance).map(|to| to.0) } else { None }
+    at.call_target(insn.jump()?).map(|to| to.0)
 }
 
 fn relocation(spec: &ObjectSpec, insn: Insn, target: &RelocTarget) -> Relocation {

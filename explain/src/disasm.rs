@@ -6,7 +6,7 @@
 //! Source of the form: `print_bpf_insn`, `kernel/bpf/disasm.c`; of the instructions: RFC 9669.
 
 use rxdp_loader::bytes::unsigned;
-use rxdp_loader::insn::Insn;
+use rxdp_loader::insn::{Insn, class};
 use rxdp_loader::uapi::{Helper, pseudo};
 
 /// What an instruction refers to, where that has a name.
@@ -22,18 +22,6 @@ pub enum Refers<'a> {
     Function(&'a str),
     /// Something of the kernel's, or of its configuration.
     Outside(&'a str),
-}
-
-/// Classes of instructions: the low three bits of an operation.
-mod class {
-    pub(super) const LD: u8 = 0;
-    pub(super) const LDX: u8 = 1;
-    pub(super) const ST: u8 = 2;
-    pub(super) const STX: u8 = 3;
-    pub(super) const ALU: u8 = 4;
-    pub(super) const JMP: u8 = 5;
-    pub(super) const JMP32: u8 = 6;
-    pub(super) const ALU64: u8 = 7;
 }
 
 /// How memory is accessed: the high three bits of loads and stores.
@@ -57,7 +45,7 @@ const REGISTER: u8 = 0x08;
 
 /// An instruction as text. `second` is the slot behind it, which belongs to a 64-bit load.
 pub fn text(insn: Insn, second: Option<Insn>, refers: Refers<'_>) -> String {
-    let known = match insn.code & 7 {
+    let known = match insn.class() {
         class::LD => load_constant(insn, second, refers),
         class::LDX => load(insn),
         class::ST => store_constant(insn),

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use rxdp_loader::insn::{Insn, InsnIdx};
+use rxdp_loader::insn::{Insn, InsnIdx, class};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::code::whole;
@@ -65,11 +65,14 @@ fn shown(
 /// or which descriptor it loads, since it has other numbers for them.
 fn key(insn: Insn) -> (u8, u8, u8, i16, i32) {
     let Insn { code, dst, src, off, imm } = insn;
-    let is_jump = matches!(code & 7, 5 | 6);
     if insn.is_call() || insn.is_ld_imm64() && src != 0 {
         return (code, dst, 0, 0, 0);
     }
-    if is_jump { (code, dst, src, 0, imm) } else { (code, dst, src, off, imm) }
+    if matches!(insn.class(), class::JMP | class::JMP32) {
+        (code, dst, src, 0, imm)
+    } else {
+        (code, dst, src, off, imm)
+    }
 }
 
 #[cfg(test)]

@@ -89,18 +89,39 @@ pub const CALL: u8 = 0x85;
 pub const EXIT: u8 = 0x95;
 /// `BPF_JMP32 | BPF_JA`: an unconditional jump of up to 32 bits. Since: Linux 6.6.
 const GOTOL: u8 = 0x06;
+/// `BPF_JMP | BPF_JA | BPF_X`: a jump to where a register says. Since: Linux 6.19.
+const GOTOX: u8 = 0x0d;
 /// `BPF_JMP | BPF_CALL | BPF_X`: a call of the function in a register.
 const CALLX: u8 = 0x8d;
-/// The bits of an operation that are its class.
-const CLASS: u8 = 0x07;
-/// `BPF_JMP`: jumps that compare 64 bits.
-const JMP: u8 = 0x05;
-/// `BPF_JMP32`: jumps that compare 32 bits.
-const JMP32: u8 = 0x06;
+
+/// Classes of instructions: the low three bits of an operation. Source: `BPF_CLASS`, `include/uapi/linux/bpf_common.h`.
+pub mod class {
+    /// `BPF_LD`: constants of 64 bits, and what packets hold.
+    pub const LD: u8 = 0;
+    /// `BPF_LDX`: from memory to a register.
+    pub const LDX: u8 = 1;
+    /// `BPF_ST`: a constant to memory.
+    pub const ST: u8 = 2;
+    /// `BPF_STX`: a register to memory.
+    pub const STX: u8 = 3;
+    /// `BPF_ALU`: arithmetic on 32 bits.
+    pub const ALU: u8 = 4;
+    /// `BPF_JMP`: jumps that compare 64 bits, calls, the exit.
+    pub const JMP: u8 = 5;
+    /// `BPF_JMP32`: jumps that compare 32 bits. Since: Linux 5.1.
+    pub const JMP32: u8 = 6;
+    /// `BPF_ALU64`: arithmetic on 64 bits.
+    pub const ALU64: u8 = 7;
+}
 
 impl Insn {
     /// Bytes of one slot.
     pub const SIZE: usize = 8;
+
+    /// Which of [`class`] it is.
+    pub const fn class(self) -> u8 {
+        self.code & 7
+    }
 
     /// Decodes a little-endian slot.
     pub const fn from_le(raw: [u8; 8]) -> Self {
@@ -148,15 +169,20 @@ impl Insn {
         self.code == CALL
     }
 
-    /// Whether this jumps to an earlier instruction: the end of a loop.
-    pub const fn jumps_back(self) -> bool {
-        let jump = matches!(self.code & CLASS, JMP | JMP32);
-        match self.code {
-            CALL | EXIT | CALLX => false,
-            // `gotol`: the only jump whose distance stands in the immediate.
-            GOTOL => self.imm < 0,
-            _ => jump && self.off < 0,
+    /// How far this jumps, in **slots** from the one behind it; `None` if it is no jump, or goes where a register says.
+    pub const fn jump(self) -> Option<i32> {
+        match (self.class(), self.code) {
+            (_, CALL | EXIT | CALLX | GOTOX) => None,
+            // The only jump whose distance stands in the immediate.
+            (_, GOTOL) => Some(self.imm),
+            (class::JMP | class::JMP32, _) => Some(self.off as i32),
+            _ => None,
         }
+    }
+
+    /// Whether this jumps to an earlier instruction: the end of a loop.
+    pub fn jumps_back(self) -> bool {
+        self.jump().is_some_and(|distance| distance < 0)
     }
 
     /// The number of the helper function that this calls, if it calls one. Source: `enum bpf_func_id`.

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 
 use super::{Answer, Fixup, Resize};
 use crate::bytes::{signed, unsigned};
-use crate::insn::{CALL, Insn};
+use crate::insn::{CALL, Insn, class};
 
 /// The immediate of a call that no kernel knows: it stands for what cannot work on this kernel. The verifier refuses the
 /// program if it can be reached. Source: libbpf, `0xbad2310`, "bad relo".
@@ -27,16 +27,6 @@ impl Fixup {
             Answer::Value { .. } => None,
         }
     }
-}
-
-/// Classes of instructions. Source: `BPF_CLASS`, `include/uapi/linux/bpf_common.h`.
-mod class {
-    pub(super) const LD: u8 = 0;
-    pub(super) const LDX: u8 = 1;
-    pub(super) const ST: u8 = 2;
-    pub(super) const STX: u8 = 3;
-    pub(super) const ALU: u8 = 4;
-    pub(super) const ALU64: u8 = 7;
 }
 
 /// `BPF_X`: the second operand is a register.
@@ -64,7 +54,7 @@ pub fn apply(fixup: &Fixup, insn: Insn, second: Option<Insn>) -> Result<(Insn, O
         }
         Err(format!("{insn:?} carries {found}, the object's own types say {local}"))
     };
-    match insn.code & 7 {
+    match insn.class() {
         class::ALU | class::ALU64 if insn.code & SOURCE_REGISTER == 0 => {
             expected(insn.imm.into())?;
             Ok((Insn { imm: low(*target), ..insn }, None))

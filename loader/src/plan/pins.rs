@@ -83,7 +83,7 @@ fn own_dirs(object: &LinkedObject, options: &Options) -> Result<Vec<PinDir>, Pla
         let Some(dir) = dir_of_map(root, spec, map) else {
             continue;
         };
-        take(&mut taken, &join(&dir, &map.name), described(PinTarget::Map(MapId::new(at)), &*map.name))?;
+        take(&mut taken, &join(&dir, &map.name), described(PinTarget::Map(MapId::new(at)), &map.name))?;
         if dirs.iter().all(|known| known.path != dir) {
             dirs.push(PinDir { path: dir, free: Vec::new(), shared: true });
         }

@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Program;
-use crate::insn::{Insn, InsnIdx};
+use crate::insn::{Insn, InsnIdx, class};
 use crate::link::Span;
 use crate::spec::FuncId;
 use crate::uapi::pseudo;
@@ -102,9 +102,9 @@ impl Frame {
 
 /// How far below the frame's top a function goes.
 fn need(code: &[Insn]) -> u32 {
-    let direct = code.iter().filter_map(|insn| match insn.code & 7 {
-        1 if insn.src == R10 => Some(i32::from(insn.off)),
-        2 | 3 if insn.dst == R10 => Some(i32::from(insn.off)),
+    let direct = code.iter().filter_map(|insn| match insn.class() {
+        class::LDX if insn.src == R10 => Some(i32::from(insn.off)),
+        class::ST | class::STX if insn.dst == R10 => Some(i32::from(insn.off)),
         _ => None,
     });
     let by_address = code.windows(2).filter_map(|pair| match pair {
