@@ -10,7 +10,9 @@ use rxdp_loader::error::Error as LoaderError;
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::LinkedObject;
 use rxdp_loader::load::{self, CodeTypes, Given, LoadError, LoadedObject, LoadedProgram, LogPolicy};
-use rxdp_loader::plan::{self, FillSlot, LoadPlan, LoadProgram, Options, PIN_ROOT, SlotSource, SlotValue};
+use rxdp_loader::plan::{
+    self, FillSlot, LoadPlan, LoadProgram, Options, PIN_ROOT, PlanError, SlotSource, SlotValue,
+};
 use rxdp_loader::spec::{Dialects, MapId, MapSpec, ObjectSpec, Pinning, ProgId, SpecError};
 use rxdp_loader::sys::Kernel;
 use rxdp_loader::tail_calls::{self, Conclusion, Entry, Open, Site};
@@ -22,7 +24,7 @@ use crate::select;
 use crate::target::{self, Targets};
 
 /// What the user said about programs and tables.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Wishes {
     pub(crate) entry: Option<ProgId>,
     pub(crate) options: Options,
@@ -171,45 +173,70 @@ pub(crate) fn load<K: Kernel>(
     wishes: Wishes,
 ) -> Result<Loaded, Failure> {
     let Read { object, targets } = read;
-    let Wishes { entry, mut options, no_infer, slots_given, purpose, jobs } = wishes;
-    let machine = &load::machine_for(kernel, &object, machine, &options);
-    let planned =
-        |options: &Options| plan::plan(&object, machine, options).map_err(|error| load_failure(name, error));
-    let mut plan = planned(&options)?;
-    let entry = choose_entry(&plan, name, entry, purpose)?;
-    let mut inference = None;
-    // The tail calls of other programs than XDP's are not looked into.
-    if !no_infer && plan.programs().any(|load| load.program == entry && is_interface_program(load)) {
-        match conclude(&plan, entry) {
-            Conclusion::Complete => {}
-            Conclusion::One(_) if slots_given => {}
-            Conclusion::One(one) => {
-                let value = SlotValue::Program(one.program);
-                options.slots.push(FillSlot {
-                    map: one.map,
-                    key: one.key,
-                    value,
-                    from: SlotSource::Inferred,
-                });
-                inference = Some(reason(&object.spec, &one));
-                plan = planned(&options)?;
-            }
-            Conclusion::Open(open) => return Err(Failure::OpenTailCalls(choices(&object.spec, name, &open))),
-        }
+    let machine = &load::machine_for(kernel, &object, machine, &wishes.options);
+    let (given, purpose, jobs) = (wishes.entry, wishes.purpose, wishes.jobs);
+    let planned = planned(&object, machine, wishes).map_err(|error| load_failure(name, error))?;
+    let entry = entry(&planned, name, given, purpose)?;
+    if let Some(open) = planned.stopped_by() {
+        return Err(Failure::OpenTailCalls(choices(&object.spec, name, open)));
     }
+    let inference = planned.inferred.map(|one| reason(&object.spec, &one));
     let given = Given { targets: targets.programs, log: LogPolicy::Whole, jobs, ..Given::default() };
-    let loaded = load::execute(&plan, kernel, given).map_err(|error| Failure::object(name, error))?;
+    let loaded = load::execute(&planned.plan, kernel, given).map_err(|error| Failure::object(name, error))?;
     Ok(Loaded { spec: object.spec, object: loaded, entry, inference })
 }
 
-/// The program to run first and what its tail calls say about slots that nobody filled, as far as that can be told of a plan
-/// that need not load: `None` if no program can be attached to an interface.
-pub(crate) fn foresee(plan: &LoadPlan<'_>, given: Option<ProgId>) -> Option<(ProgId, Conclusion)> {
-    let entry = first_program(plan, given, Purpose::Attach)?;
-    Some((entry, conclude(plan, entry)))
+/// The plan of the main job, and what it rests on. It need not load.
+#[derive(Debug)]
+pub(crate) struct Planned<'o> {
+    pub(crate) plan: LoadPlan<'o>,
+    /// The program that is first, if any will do.
+    pub(crate) entry: Option<ProgId>,
+    /// What its tail calls say about slots that nobody filled. Those of other programs than XDP's are not looked into.
+    pub(crate) conclusion: Conclusion,
+    /// The slot that was filled because there is one reading.
+    pub(crate) inferred: Option<Entry>,
+    no_infer: bool,
 }
 
-fn load_failure(name: &str, error: plan::PlanError) -> Failure {
+impl Planned<'_> {
+    /// The tail calls for which the main job stops.
+    pub(crate) fn stopped_by(&self) -> Option<&Open> {
+        match &self.conclusion {
+            Conclusion::Open(open) if !self.no_infer => Some(open),
+            Conclusion::Complete | Conclusion::One(_) | Conclusion::Open(_) => None,
+        }
+    }
+}
+
+/// Plans the main job: which program is first, and which slots are filled.
+///
+/// # Errors
+/// [`PlanError`]: the object as a whole cannot be loaded.
+pub(crate) fn planned<'o>(
+    object: &'o LinkedObject,
+    machine: &Machine,
+    wishes: Wishes,
+) -> Result<Planned<'o>, PlanError> {
+    let Wishes { entry, mut options, no_infer, slots_given, purpose, .. } = wishes;
+    let mut plan = plan::plan(object, machine, &options)?;
+    let entry = first_program(&plan, entry, purpose);
+    let on_interface =
+        |entry: &ProgId| plan.programs().any(|load| load.program == *entry && is_interface_program(load));
+    let conclusion = entry.filter(on_interface).map_or(Conclusion::Complete, |entry| conclude(&plan, entry));
+    let inferred = match &conclusion {
+        Conclusion::One(one) if !no_infer && !slots_given => Some(*one),
+        Conclusion::Complete | Conclusion::One(_) | Conclusion::Open(_) => None,
+    };
+    if let Some(one) = inferred {
+        let value = SlotValue::Program(one.program);
+        options.slots.push(FillSlot { map: one.map, key: one.key, value, from: SlotSource::Inferred });
+        plan = plan::plan(object, machine, &options)?;
+    }
+    Ok(Planned { plan, entry, conclusion, inferred, no_infer })
+}
+
+fn load_failure(name: &str, error: PlanError) -> Failure {
     Failure::object(name, LoadError::from(error))
 }
 
@@ -219,26 +246,28 @@ fn is_interface_program(load: &LoadProgram) -> bool {
     load.ty == ProgType::XDP && matches!(load.attach, AttachType::XDP | AttachType(0))
 }
 
-/// The given entry program, or the first XDP program that the object itself puts into no jump table.
-///
-/// For a run by hand it may be of any type, XDP before others.
-fn choose_entry(
-    plan: &LoadPlan<'_>,
+/// The entry program, or why there is none.
+fn entry(
+    planned: &Planned<'_>,
     name: &str,
     given: Option<ProgId>,
     purpose: Purpose,
 ) -> Result<ProgId, Failure> {
+    let plan = &planned.plan;
     // What could not be planned is reported for what it is when the plan is carried out.
     if let Some(error) = plan.refusal() {
         return Err(load_failure(name, error.clone()));
     }
-    match (first_program(plan, given, purpose), given) {
+    match (planned.entry, given) {
         (Some(id), _) => Ok(id),
         (None, Some(_)) => Err(no_entry(plan, name, "the program of --prog is none", purpose)),
         (None, None) => Err(no_entry(plan, name, "no program is one", purpose)),
     }
 }
 
+/// The given entry program, or the first XDP program that the object itself puts into no jump table.
+///
+/// For a run by hand it may be of any type, XDP before others.
 fn first_program(plan: &LoadPlan<'_>, given: Option<ProgId>, purpose: Purpose) -> Option<ProgId> {
     // What the user puts into a slot may be the entry program all the same.
     let by_object = || plan.fills().filter(|fill| fill.from != SlotSource::Given);

@@ -115,7 +115,14 @@ pub(crate) fn tail_calls(
         let key =
             key.parse().map_err(|_not_a_number| wrong("its KEY is not a number from 0 to 4294967295"))?;
         let value = SlotValue::Program(program(spec, object, prog)?);
-        Ok(FillSlot { map: map(spec, object, table)?, key, value, from: SlotSource::Given })
+        let map = map(spec, object, table)?;
+        // A definition may leave the number open.
+        if let Some(entries) = spec.map(map).map(|map| map.max_entries).filter(|all| (1..=key).contains(all))
+        {
+            let (name, last) = (spec.map_name(map), entries.saturating_sub(1));
+            return Err(wrong(&format!("key {key} is out of range: {name} has the slots 0 to {last}")));
+        }
+        Ok(FillSlot { map, key, value, from: SlotSource::Given })
     };
     let fills: Vec<FillSlot> = given.iter().map(one).collect::<Result<_, Failure>>()?;
     let mut seen = BTreeSet::new();
