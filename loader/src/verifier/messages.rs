@@ -23,6 +23,8 @@ pub struct Cause {
     pub about: About,
     /// What the register held before, for messages that say only what it holds no longer; empty if that does not matter.
     pub was: &'static [&'static str],
+    /// Parts of the names of functions that take that away from it when they are called.
+    pub ended_by: &'static [&'static str],
 }
 
 /// What a message is about.

@@ -126,6 +126,8 @@ pub enum EventKind {
     Compared,
     /// A call took away what it held.
     Lost,
+    /// What it pointed to may be gone since this call.
+    Ended,
     /// A reference was taken.
     Taken,
     /// A function was called.

@@ -166,8 +166,33 @@ impl<'l> Teller<'l, '_> {
         Register {
             name: place.name(),
             state: track.state.map(ToString::to_string),
-            history: track.events.iter().map(|happened| self.event(happened)).collect(),
+            history: self
+                .ended(track)
+                .into_iter()
+                .chain(track.events.iter().map(|event| self.event(event)))
+                .collect(),
         }
+    }
+
+    /// The call since which a register is no longer what it was, where the message is about that: the last one behind what
+    /// happened to it itself.
+    fn ended(&self, track: &Track<'_>) -> Option<Event> {
+        let names = self.known.as_ref()?.cause.ended_by;
+        let until = track.events.first()?.insn.slot;
+        let mut back = self.ending.back.clone();
+        while let (Some((line, _)), false) = (back.next(), names.is_empty()) {
+            let Found::Insn(insn) = line else {
+                continue;
+            };
+            if insn.slot == until {
+                break;
+            }
+            let called = insn.text.strip_prefix("call ");
+            if called.is_some_and(|function| names.iter().any(|name| function.contains(name))) {
+                return Some(Event { kind: EventKind::Ended, at: self.location(insn, &back), state: None });
+            }
+        }
+        None
     }
 
     /// A function with what it needs of the stack.

@@ -5,7 +5,7 @@ use core::fmt;
 use super::{Event, EventKind, Location, Refusal, Register, Source};
 
 /// Most events of one register that are shown.
-const MOST_EVENTS: usize = 3;
+const MOST_EVENTS: usize = 4;
 
 /// Most characters of a state that are shown.
 const MOST_STATE: usize = 110;
@@ -93,6 +93,7 @@ impl EventKind {
             Self::Changed => "changed",
             Self::Compared => "compared",
             Self::Lost => "lost",
+            Self::Ended => "ended",
             Self::Taken => "taken",
             Self::Called => "called",
             Self::Jumped => "jumped",

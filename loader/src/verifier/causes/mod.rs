@@ -44,7 +44,7 @@ const fn row(
     explanation: &'static str,
     advice: &'static str,
 ) -> Cause {
-    Cause { name, messages, explanation, advice, about: About::Insn, was: &[] }
+    Cause { name, messages, explanation, advice, about: About::Insn, was: &[], ended_by: &[] }
 }
 
 impl Cause {
@@ -61,5 +61,10 @@ impl Cause {
     /// The same, only for a register that held one of these types before.
     const fn was(self, was: &'static [&'static str]) -> Self {
         Self { was, ..self }
+    }
+
+    /// The same about a register that lost what it held when one of these functions was called.
+    const fn ended_by(self, ended_by: &'static [&'static str]) -> Self {
+        Self { ended_by, ..self }
     }
 }

@@ -3,6 +3,39 @@
 use super::row;
 use crate::verifier::messages::Cause;
 
+/// Functions that may move what is in a packet. Source: `bpf_helper_changes_pkt_data`, Linux.
+const MOVE_PACKETS: &[&str] = &[
+    "_adjust_",
+    "skb_change_",
+    "skb_pull_data",
+    "skb_store_bytes",
+    "skb_vlan_",
+    "_csum_replace",
+    "clone_redirect",
+    "msg_pull_data",
+    "msg_push_data",
+    "msg_pop_data",
+    "lwt_push_encap",
+    "lwt_seg6_",
+    "store_hdr_opt",
+    "tail_call",
+];
+
+/// Functions that give something back.
+const GIVE_BACK: &[&str] = &[
+    "submit",
+    "discard",
+    "release",
+    "_drop",
+    "_put",
+    "_destroy",
+    "kptr_xchg",
+    "_unlock",
+    "push_front",
+    "push_back",
+    "rbtree_add",
+];
+
 #[rustfmt::skip]
 pub(super) const CAUSES: &[Cause] = &[
     row(
@@ -23,14 +56,16 @@ pub(super) const CAUSES: &[Cause] = &[
         "R{reg} pointed into the packet, and a call since then may have moved the packet",
         "after such a call, take data and data_end from the context again, and check again",
     )
-    .was(&["pkt"]),
+    .was(&["pkt"])
+    .ended_by(MOVE_PACKETS),
     row(
         "used-after-release",
         &["R{reg} invalid mem access 'scalar'", "R{reg} invalid mem access 'inv'", "R{reg} !read_ok"],
         "R{reg} pointed to something that the program has given back since then",
         "use it before it is submitted, discarded or released",
     )
-    .was(&["ringbuf_mem", "sock", "tcp_sock", "xdp_sock", "ptr_", "mem", "alloc_mem", "dynptr", "trusted_ptr_", "rcu_ptr_"]),
+    .was(&["ringbuf_mem", "sock", "tcp_sock", "xdp_sock", "ptr_", "mem", "alloc_mem", "dynptr", "trusted_ptr_", "rcu_ptr_"])
+    .ended_by(GIVE_BACK),
     row(
         "pointer-none",
         &["R{reg} invalid mem access 'scalar'", "R{reg} invalid mem access 'inv'"],
