@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rxdp_explain::kernel::{Answers, Attached, ProgramAnswer};
 use rxdp_explain::model::SlotInKernel;
-use rxdp_loader::load::{self, Given, LoadedObject, LoadedProgram, LogPolicy};
+use rxdp_loader::load::{self, Given, LoadError, LoadedObject, LoadedProgram, LogPolicy};
 use rxdp_loader::plan::{FillSlot, LoadPlan, SlotValue};
 use rxdp_loader::spec::ProgId;
 use rxdp_loader::sys::{Kernel, Linux, Named, Recorder, host};
@@ -19,25 +19,34 @@ use crate::error::Failure;
 use crate::stay;
 use crate::target::Targets;
 
+/// Why a program that was loaded is not attached.
+const NOT_ATTACHED: &str =
+    "nothing was attached: the main job stops at the first failure and takes back what it made";
+
 /// Everything that the kernel says about an object. What it refuses is an answer, too.
-pub(crate) fn ask(plan: &LoadPlan<'_>, targets: Targets, entry: Option<ProgId>) -> Answers {
+///
+/// Goes on where the main job stops, and returns for what it would.
+pub(crate) fn ask(
+    plan: &LoadPlan<'_>,
+    targets: Targets,
+    entry: Option<ProgId>,
+) -> (Answers, Option<LoadError>) {
     let kernel = Arc::new(Recorder::new(Linux).with_real_ids());
     let mut answers = Answers::default();
     let given = Given { targets: targets.programs, log: LogPolicy::Always, ..Given::default() };
-    match load::execute(plan, &*kernel, given) {
-        Ok(loaded) => {
-            look(&*kernel, &loaded, &mut answers);
-            if let Some(program) = entry.and_then(|entry| loaded.program_by_id(entry)) {
-                match attach(&kernel, program) {
-                    Ok(attached) => answers.attachment = Some(attached),
-                    Err(failure) => answers.problems.push(failure.to_string()),
-                }
-            }
-        }
-        Err(error) => answers.problems.push(error.to_string()),
+    let (loaded, errors) = load::execute_all(plan, &*kernel, given);
+    answers.problems.extend(errors.iter().map(ToString::to_string));
+    look(&*kernel, &loaded, &mut answers);
+    match entry.and_then(|entry| loaded.program_by_id(entry)) {
+        Some(_) if !errors.is_empty() => answers.problems.push(NOT_ATTACHED.to_string()),
+        Some(program) => match attach(&kernel, program) {
+            Ok(attached) => answers.attachment = Some(attached),
+            Err(failure) => answers.problems.push(failure.to_string()),
+        },
+        None => {}
     }
     answers.calls = kernel.transcript();
-    answers
+    (answers, errors.into_iter().next())
 }
 
 fn look(kernel: &impl Kernel, loaded: &LoadedObject, answers: &mut Answers) {

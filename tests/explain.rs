@@ -32,8 +32,12 @@ fn validator() -> Validator {
 }
 
 fn json(args: &[&str]) -> Value {
+    json_and_code(args, 0)
+}
+
+fn json_and_code(args: &[&str], code: i32) -> Value {
     let ran = run(&[&["explain"], args, &["--format", "json"]].concat());
-    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
+    assert_eq!(ran.code, Some(code), "{args:?}: {}", ran.err);
     serde_json::from_str(&ran.out).expect("JSON")
 }
 
@@ -282,12 +286,26 @@ fn the_codes_agree(program: &Value) {
 #[test]
 fn live_shows_why_a_program_is_refused() {
     in_sandbox(|_| {
-        let found = json(&[&object("refused"), "--live"]);
+        let found = json_and_code(&[&object("refused"), "--live"], 3);
         let refused = &found["kernel"]["refused"][0];
         assert_eq!(found["kernel"]["prog_fd"], Value::Array(Vec::new()), "nothing stays");
         assert_eq!(refused["errno"], "EACCES");
         assert!(refused["log"].as_str().is_some_and(|log| log.contains("processed ")), "{refused}");
         assert_ne!(found["kernel"]["problems"], Value::Array(Vec::new()));
+    });
+}
+
+#[test]
+fn live_goes_on_where_the_main_job_stops() {
+    in_sandbox(|_| {
+        let kernel = &json_and_code(&[&object("refused_maps"), "--live"], 3)["kernel"];
+        let problems: Vec<&str> =
+            kernel["problems"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert_eq!(kernel["map_fd"], Value::Array(Vec::new()));
+        assert_eq!(kernel["prog_fd"][0]["name"], "no_maps", "behind nine maps that the kernel refused");
+        assert_eq!(problems.len(), 10, "{problems:?}");
+        assert!(problems[9].starts_with("nothing was attached"), "{problems:?}");
+        assert_eq!(kernel["attachment"], Value::Null);
     });
 }
 

@@ -10,17 +10,16 @@ use rxdp_loader::elf::{self, ElfObject};
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Ask, CodeTypes, Given};
-use rxdp_loader::plan::{self, FillSlot, LoadPlan, MixedTables, Options, SlotSource, SlotValue};
+use rxdp_loader::plan::{LoadPlan, MixedTables};
 use rxdp_loader::spec::{self, Dialects, ObjectSpec, ProgId, SpecError};
 use rxdp_loader::sys::{DryRun, Linux, Recorder, host};
-use rxdp_loader::tail_calls::Conclusion;
 use rxdp_loader::trace::{Call, Transcript};
 use rxdp_netlink::message::{Request, SetXdp};
 use rxdp_netlink::{Names, XdpMode};
 
 use crate::args::{Explain, Format};
-use crate::error::Failure;
-use crate::job::{self, Wishes};
+use crate::error::{Exit, Failure, exit_of};
+use crate::job::{self, Planned, Wishes};
 use crate::{live, select, target};
 
 /// What the main job says of tail calls that may lead anywhere.
@@ -38,8 +37,12 @@ pub(crate) fn run(args: &Explain) -> Result<(), Failure> {
     let title = args.object.display().to_string();
     let bytes = rxdp_loader::read_file(&args.object).map_err(|error| Failure::object(&title, error))?;
     let elf = elf::parse(&bytes).map_err(|error| Failure::object(&title, SpecError::from(error)))?;
-    let explanation = explain(args, &title, &bytes, &elf)?;
-    write(args, &explanation)
+    let (explanation, refused) = explain(args, &title, &bytes, &elf)?;
+    write(args, &explanation)?;
+    match refused {
+        Some(exit) => Err(Failure::Verify(title, exit)),
+        None => Ok(()),
+    }
 }
 
 fn write(args: &Explain, explanation: &Explanation) -> Result<(), Failure> {
@@ -68,7 +71,13 @@ struct File<'a> {
     types: String,
 }
 
-fn explain(args: &Explain, title: &str, bytes: &[u8], elf: &ElfObject<'_>) -> Result<Explanation, Failure> {
+/// The explanation, and how the kernel's refusal counts, if it was asked and refused something.
+fn explain(
+    args: &Explain,
+    title: &str,
+    bytes: &[u8],
+    elf: &ElfObject<'_>,
+) -> Result<(Explanation, Option<Exit>), Failure> {
     let (types, given) = code_types(args)?;
     let file = File { args, title, bytes, elf, machine: host::machine(), types };
     let reading = &args.choices.reading;
@@ -76,12 +85,16 @@ fn explain(args: &Explain, title: &str, bytes: &[u8], elf: &ElfObject<'_>) -> Re
         Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
     match spec::collect(elf, &rxdp_loader::object_name(&args.object), dialects) {
         Ok(spec) => file.understood(spec, given.as_deref()),
-        Err(error) => Ok(file.explain(None, &Planned::default(), all_parts(&error.to_string()))),
+        Err(error) => Ok((file.explain(None, None, false, all_parts(&error.to_string())), None)),
     }
 }
 
 impl File<'_> {
-    fn understood(&self, spec: ObjectSpec, given: Option<&[u8]>) -> Result<Explanation, Failure> {
+    fn understood(
+        &self,
+        spec: ObjectSpec,
+        given: Option<&[u8]>,
+    ) -> Result<(Explanation, Option<Exit>), Failure> {
         let Self { args, title, machine, .. } = self;
         let mut problems = Vec::new();
         let read = link(args, title, spec, machine, given, &mut problems)?;
@@ -89,22 +102,31 @@ impl File<'_> {
         let job::Read { object, targets } = read;
         // Probing asks the kernel, which only --live may.
         let probed = args.live.then(|| load::machine_for(&Linux, &object, machine, &wishes.options));
+        let given = wishes.entry.is_some();
         let planned = planned(&object, wishes, &probed.unwrap_or(*machine), &mut problems);
-        let mut explanation = self.explain(Some(&object), &planned, problems);
-        if let Some(plan) = planned.plan.as_ref().filter(|_| args.live) {
-            let answers = live::ask(plan, targets, planned.entry());
-            explanation.kernel = Some(kernel::explain(&answers, &object, plan));
+        if planned.as_ref().is_some_and(|planned| planned.stopped_by().is_some()) {
+            problems.push(Problem { part: Part::Plan, why: STOPS.to_string() });
         }
-        Ok(explanation)
+        let mut explanation = self.explain(Some(&object), planned.as_ref(), given, problems);
+        let Some(planned) = planned.filter(|_| args.live) else {
+            return Ok((explanation, None));
+        };
+        let (answers, error) = live::ask(&planned.plan, targets, planned.entry);
+        explanation.kernel = Some(kernel::explain(&answers, &object, &planned.plan));
+        Ok((explanation, error.as_ref().map(exit_of)))
     }
 
     fn explain(
         &self,
         linked: Option<&LinkedObject>,
-        planned: &Planned<'_>,
+        planned: Option<&Planned<'_>>,
+        given: bool,
         problems: Vec<Problem>,
     ) -> Explanation {
-        let plan = planned.plan.as_ref();
+        let plan = planned.map(|planned| &planned.plan);
+        let entry = |planned: &Planned<'_>| {
+            Some(Entry { program: planned.entry?, given, conclusion: planned.conclusion.clone() })
+        };
         rxdp_explain::explain(&Stages {
             path: self.title,
             name: &rxdp_loader::object_name(&self.args.object),
@@ -112,10 +134,10 @@ impl File<'_> {
             elf: self.elf,
             linked,
             plan,
-            calls: &plan.map(|plan| calls(plan, planned.entry())).unwrap_or_default(),
+            calls: &planned.map(|planned| calls(&planned.plan, planned.entry)).unwrap_or_default(),
             machine: &self.machine,
             types: &self.types,
-            entry: planned.entry.clone(),
+            entry: planned.and_then(entry),
             problems,
         })
     }
@@ -157,59 +179,20 @@ fn link(
     Ok(job::Read { object, targets })
 }
 
-/// A plan, and which program is first.
-#[derive(Default)]
-struct Planned<'o> {
-    plan: Option<LoadPlan<'o>>,
-    entry: Option<Entry>,
-}
-
-impl Planned<'_> {
-    fn entry(&self) -> Option<ProgId> {
-        self.entry.as_ref().map(|entry| entry.program)
-    }
-}
-
 /// Plans as the main job does, but goes on where that would stop.
 fn planned<'o>(
     object: &'o LinkedObject,
-    wishes: Wishes,
+    mut wishes: Wishes,
     machine: &Machine,
     problems: &mut Vec<Problem>,
-) -> Planned<'o> {
-    let Wishes { entry: given, mut options, no_infer, slots_given, .. } = wishes;
-    let Some(first) = one_plan(object, machine, &mut options, problems) else {
-        return Planned::default();
-    };
-    let foreseen = job::foresee(&first, given);
-    let entry = foreseen.map(|(program, conclusion)| Entry { program, given: given.is_some(), conclusion });
-    match entry.as_ref().map(|entry| &entry.conclusion) {
-        Some(Conclusion::One(one)) if !no_infer && !slots_given => {
-            let value = SlotValue::Program(one.program);
-            options.slots.push(FillSlot { map: one.map, key: one.key, value, from: SlotSource::Inferred });
-            Planned { plan: one_plan(object, machine, &mut options, problems), entry }
-        }
-        Some(Conclusion::Open(_)) if !no_infer && !slots_given => {
-            problems.push(Problem { part: Part::Plan, why: STOPS.to_string() });
-            Planned { plan: Some(first), entry }
-        }
-        _ => Planned { plan: Some(first), entry },
-    }
-}
-
-fn one_plan<'o>(
-    object: &'o LinkedObject,
-    machine: &Machine,
-    options: &mut Options,
-    problems: &mut Vec<Problem>,
-) -> Option<LoadPlan<'o>> {
-    match plan::plan(object, machine, options) {
-        Ok(plan) => return Some(plan),
+) -> Option<Planned<'o>> {
+    match job::planned(object, machine, wishes.clone()) {
+        Ok(planned) => return Some(planned),
         Err(error) => problems.push(Problem { part: Part::Plan, why: error.to_string() }),
     }
     // A table for programs of two kinds: nobody can load that, but it can be shown as `verify` would try it.
-    options.mixed_tables = MixedTables::Copy;
-    plan::plan(object, machine, options).ok()
+    wishes.options.mixed_tables = MixedTables::Copy;
+    job::planned(object, machine, wishes).ok()
 }
 
 /// The calls that a plan makes, asked of a kernel that says yes to everything; and those that attach the entry program.

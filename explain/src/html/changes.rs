@@ -40,11 +40,15 @@ fn externs(externs: &[Extern]) -> Markup {
 fn one(linked: &Linked, places: &Places<'_>) -> Markup {
     let title = format!("{}-title", places::linked(linked.program));
     let slots: u32 = linked.layout.iter().map(|span| span.slots).fold(0, u32::saturating_add);
+    let (changed, same) = linked.changed();
     html! {
         article id=(places::linked(linked.program)) aria-labelledby=(title) {
             h3 id=(title) {
                 span.index { "prog_fd[" (linked.program) "]" } " " code { (wrap_at(&linked.name)) } " "
-                span.kind { (count(linked.changes.len(), "instruction")) " of " (slots) " slots changed" }
+                span.kind {
+                    (count(changed, "instruction")) " of " (slots) " slots changed"
+                    @if same > 0 { ", " (same) " right as written" }
+                }
             }
             @if let Some(problem) = &linked.problem {
                 p.bad { strong { "Cannot be linked: " } (problem) }

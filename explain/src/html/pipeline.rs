@@ -37,7 +37,7 @@ pub(super) fn picture(explanation: &Explanation) -> Markup {
 
 fn stages(explanation: &Explanation) -> [Stage; 6] {
     let Explanation { file, maps, programs, linked, plan, .. } = explanation;
-    let changed: usize = linked.iter().map(|linked| linked.changes.len()).sum();
+    let changed: usize = linked.iter().map(|linked| linked.changed().0).sum();
     let slots: u64 = linked.iter().flat_map(|l| &l.layout).map(|span| u64::from(span.slots)).sum();
     let (figure, more) =
         explanation.kernel.as_ref().map_or(("not asked".to_string(), "--live asks it".to_string()), answers);

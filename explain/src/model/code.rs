@@ -217,6 +217,14 @@ pub struct Change {
     pub core: Option<Core>,
 }
 
+impl Linked {
+    /// How many instructions became others, and how many were looked at and are right as they are.
+    pub fn changed(&self) -> (usize, usize) {
+        let changed = self.changes.iter().filter(|change| change.before.bytes != change.after.bytes).count();
+        (changed, self.changes.len().saturating_sub(changed))
+    }
+}
+
 /// What kind of change an instruction went through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -69,9 +69,10 @@ pub(super) fn linked(page: &mut Page, explanation: &Explanation) {
 
 fn one(page: &mut Page, linked: &Linked) {
     let slots: u32 = linked.layout.iter().map(|span| span.slots).fold(0, u32::saturating_add);
-    let changes = linked.changes.len();
-    let s = if changes == 1 { "" } else { "s" };
-    let title = format!("  {slots} slots, {changes} instruction{s} changed");
+    let (changed, same) = linked.changed();
+    let s = if changed == 1 { "" } else { "s" };
+    let right = if same == 0 { String::new() } else { format!(", {same} right as written") };
+    let title = format!("  {slots} slots, {changed} instruction{s} changed{right}");
     page.line(2, 6, &[plain(format!("prog_fd[{}]  ", linked.program)), name(&linked.name), plain(title)]);
     if let Some(problem) = &linked.problem {
         page.line(6, 8, &[bad("cannot be linked: "), plain(problem)]);

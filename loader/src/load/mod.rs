@@ -101,6 +101,23 @@ pub fn execute<K: Kernel>(plan: &LoadPlan<'_>, kernel: &K, given: Given) -> Resu
     Ok(session.finish())
 }
 
+/// Makes all calls of a plan, and goes on after failures: for those who want to see everything that the kernel says. What
+/// needs something that could not be made is missing, too; why, is told with the rest.
+pub fn execute_all<K: Kernel>(
+    plan: &LoadPlan<'_>,
+    kernel: &K,
+    given: Given,
+) -> (LoadedObject, Vec<LoadError>) {
+    let mut errors: Vec<LoadError> = plan.refusals().cloned().map(LoadError::from).collect();
+    // Beyond the hard limit, the calls that find no room say so.
+    errors.extend(make_room(plan).err());
+    let mut session = Session::new(plan, kernel, given, OnFailure::GoOn);
+    for step in &plan.steps {
+        errors.extend(session.step(step).err().filter(|error| !verify::is_said_elsewhere(step, error)));
+    }
+    (session.finish(), errors)
+}
+
 /// Descriptors that a load needs besides those that it makes: for files of `/proc`, sockets, and the caller.
 const SPARE_FILES: usize = 16;
 

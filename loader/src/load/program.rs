@@ -168,12 +168,8 @@ impl<K: Kernel> Session<'_, '_, K> {
             info: info.map(|btf| ProgTypes { btf, funcs: &infos.funcs, lines: &infos.lines }),
             log: None,
         };
-        if log_policy == LogPolicy::Always {
-            if let Some(fd) = self.load_telling(&request) {
-                return Ok(fd);
-            }
-        }
-        let Reply { fd, mut log } = self.kernel.prog_load(&request);
+        let told = if log_policy == LogPolicy::Always { self.load_telling(&request) } else { None };
+        let Reply { fd, mut log } = told.unwrap_or_else(|| self.kernel.prog_load(&request));
         let mut errno = match fd {
             Ok(fd) => return Ok(fd),
             Err(errno) => errno,
@@ -236,15 +232,13 @@ impl<K: Kernel> Session<'_, '_, K> {
         Some(verifier::Refusal { whole: false, ..told })
     }
 
-    /// Loads a program with a log of all that the verifier does, if the kernel takes it and the log fits.
-    fn load_telling(&self, request: &ProgLoad<'_>) -> Option<OwnedFd> {
+    /// Loads a program with a log of all that the verifier does; `None` if it fits nowhere.
+    fn load_telling(&self, request: &ProgLoad<'_>) -> Option<Reply> {
         let all = LOG_SIZES.iter().take(3).map(|size| LogRequest { level: EVERYTHING, size: *size });
         for log in all.chain([LogRequest { level: STATISTICS, size: FIRST_LOG }]) {
-            match self.kernel.prog_load(&ProgLoad { log: Some(log), ..*request }).fd {
-                Ok(fd) => return Some(fd),
-                Err(Errno::ENOSPC) => {}
-                // Why, is asked again as for everybody.
-                Err(_) => return None,
+            let reply = self.kernel.prog_load(&ProgLoad { log: Some(log), ..*request });
+            if !matches!(reply.fd, Err(Errno::ENOSPC)) {
+                return Some(reply);
             }
         }
         None

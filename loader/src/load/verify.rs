@@ -110,7 +110,9 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
                     report.map(create, result.and_then(|()| ask.when_wanted(info)));
                 }
             }
-            Step::FillSlot(_) => report.slots.extend(result.err().filter(|error| !is_said_elsewhere(error))),
+            Step::FillSlot(_) => {
+                report.slots.extend(result.err().filter(|error| !is_said_elsewhere(step, error)));
+            }
             Step::PinDir(_) | Step::Pin(_) => report.slots.extend(result.err()),
             // Programs that need it say so.
             Step::LoadBtf(_) | Step::ModuleBtf(_) => {}
@@ -134,8 +136,9 @@ pub fn verify<'p, K: Kernel>(plan: &'p LoadPlan<'p>, kernel: &K, given: Given, a
 }
 
 /// Whether a slot is empty because its map or program is not there: why, is said about that.
-fn is_said_elsewhere(error: &LoadError) -> bool {
-    matches!(error, LoadError::MapMissing { .. } | LoadError::NotInPlan { .. })
+pub(super) fn is_said_elsewhere(step: &Step, error: &LoadError) -> bool {
+    matches!(step, Step::FillSlot(_))
+        && matches!(error, LoadError::MapMissing { .. } | LoadError::NotInPlan { .. })
 }
 
 impl<'p> Report<'p> {

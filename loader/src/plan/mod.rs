@@ -420,8 +420,13 @@ pub fn plan<'o>(
 impl LoadPlan<'_> {
     /// Why the plan does not load the whole object, if it does not: the first reason, maps before programs before slots.
     pub fn refusal(&self) -> Option<&PlanError> {
+        self.refusals().next()
+    }
+
+    /// Why the plan does not load what it does not load, maps before programs before slots.
+    pub fn refusals(&self) -> impl Iterator<Item = &PlanError> {
         let maps = self.refused_maps.iter().map(|(_, error)| error);
-        maps.chain(self.refused.iter().map(|(_, error)| error)).chain(&self.refused_slots).next()
+        maps.chain(self.refused.iter().map(|(_, error)| error)).chain(&self.refused_slots)
     }
 
     /// Maps that the plan creates, or would if they were not pinned already.
