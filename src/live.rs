@@ -12,12 +12,15 @@ use rxdp_loader::plan::{FillSlot, LoadPlan, SlotValue};
 use rxdp_loader::spec::ProgId;
 use rxdp_loader::sys::{Kernel, Linux, Named, Recorder, host};
 use rxdp_netlink::message::Request;
-use rxdp_netlink::{Exchange, Handle, Names, XdpMode};
+use rxdp_netlink::{Answer, Exchange, Handle, Names, Tap, XdpMode};
 use rxdp_sandbox::{End, Sandbox};
 
 use crate::error::Failure;
 use crate::stay;
 use crate::target::Targets;
+
+/// Type of the message that changes an interface. Source: `include/uapi/linux/rtnetlink.h`.
+const RTM_SETLINK: u16 = 19;
 
 /// Why a program that was loaded is not attached.
 const NOT_ATTACHED: &str =
@@ -118,37 +121,42 @@ fn attach(kernel: &Arc<Recorder<Linux>>, program: &LoadedProgram) -> Result<Atta
         program: program.name.clone(),
         interfaces: BTreeMap::from([(ifindex, interface.to_string())]),
     };
-    let sent: Arc<Mutex<Option<Exchange>>> = Arc::default();
+    let (said, tap): (Arc<Mutex<Option<Answer>>>, Tap) = Default::default();
     let mode = sandbox.near(|| {
         stay::runtime()?.block_on(async {
-            let netlink = Handle::connect()?.observed(note(kernel, names, &sent));
+            let socket = tap.clone();
+            let netlink = Handle::connect_with(move || socket.socket())?.observed(note(kernel, names, &said));
             let attachment = netlink.hold(ifindex, program.as_fd(), XdpMode::Auto).await?;
             let mode = attachment.mode().to_string();
             attachment.detach().await?;
             Ok::<_, Failure>(mode)
         })
     })?;
-    let exchange = sent.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let reply = said.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (message, answer) = tap.conversation(RTM_SETLINK).unwrap_or_default();
     Ok(Attached {
         program: program.name.clone(),
         interface: interface.to_string(),
         mode: Some(mode),
-        message: exchange.as_ref().map(Exchange::bytes).unwrap_or_default(),
-        reply: exchange.map(|exchange| exchange.answer.to_string()).unwrap_or_default(),
+        message,
+        reply: reply.map(|reply| reply.to_string()).unwrap_or_default(),
+        answer: answer.unwrap_or_default(),
     })
 }
 
-/// Writes down each request among the calls, and keeps the first that attaches.
+/// Writes down each request among the calls, and keeps the answer to the first that attaches.
 fn note(
     kernel: &Arc<Recorder<Linux>>,
     names: Known,
-    sent: &Arc<Mutex<Option<Exchange>>>,
+    said: &Arc<Mutex<Option<Answer>>>,
 ) -> impl Fn(&Exchange) + Send + Sync + 'static {
-    let (kernel, sent) = (Arc::clone(kernel), Arc::clone(sent));
+    let (kernel, said) = (Arc::clone(kernel), Arc::clone(said));
     move |exchange| {
         kernel.note(exchange.request.line(&names), exchange.answer.to_string());
         if matches!(exchange.request, Request::SetXdp(_)) {
-            sent.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| exchange.clone());
+            said.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert_with(|| exchange.answer.clone());
         }
     }
 }

@@ -92,6 +92,8 @@ pub struct Attached {
     pub message: Vec<u8>,
     /// What was answered.
     pub reply: String,
+    /// The bytes of the answer.
+    pub answer: Vec<u8>,
 }
 
 /// Explains what the kernel said.
@@ -254,5 +256,6 @@ fn attachment(attached: &Attached) -> Attachment {
         mode: attached.mode.clone(),
         message: message::parts(&attached.message),
         reply: attached.reply.clone(),
+        answer: message::answer(&attached.answer),
     }
 }

@@ -90,6 +90,7 @@ fn with_kernel(mut explanation: Explanation) -> Explanation {
                 meaning: "52 bytes".to_string(),
             }],
             reply: "no error".to_string(),
+            answer: Vec::new(),
         }),
         problems: vec!["a problem of the kernel".to_string()],
     });

@@ -25,7 +25,7 @@
 //!
 //! The rooms, lowest first: `flags` (words of the kernel), `message` (messages in and out, pure), `extack` (the
 //! kernel's words about a refusal), `error` and `refusal` (what a refusal means), `support` (what this kernel can do),
-//! `socket`, `driver` and `park` (the thread that owns the socket), `exchange` (what an observer sees), `client` (the
+//! `socket`, `driver` and `park` (the thread that owns the socket), `tap` (the bytes that pass), `exchange` (what an observer sees), `client` (the
 //! calls themselves), `gone` (waiting for a deletion), `handle`, `blocking` and `guard` (their public faces).
 
 #![deny(unsafe_code)]
@@ -45,6 +45,7 @@ mod park;
 mod refusal;
 mod socket;
 mod support;
+mod tap;
 
 pub use crate::client::Detached;
 pub use crate::error::{Errno, Interface, NetlinkError, Refusal};
@@ -54,3 +55,4 @@ pub use crate::guard::Attachment;
 pub use crate::handle::Handle;
 pub use crate::message::{AttachedProgram, Link, XdpState};
 pub use crate::support::ReplaceSupport;
+pub use crate::tap::{Datagram, Tap, Tapped};

@@ -6,7 +6,7 @@ use super::log::{Fold, fold};
 use super::parts::{calls, count, fact, wrap_at};
 use super::places;
 use crate::model::{
-    Attachment, Explanation, Kernel, LoadedProgram, RefusedProgram, SlotInKernel, Span, Xlated,
+    Attachment, Explanation, Kernel, LoadedProgram, MessagePart, RefusedProgram, SlotInKernel, Span, Xlated,
     XlatedInstruction,
 };
 
@@ -85,12 +85,20 @@ fn attachment(attachment: &Attachment) -> Markup {
             code { (attachment.program) } " was attached to " code { (attachment.interface) } ", made for that, in "
             (attachment.mode.as_deref().unwrap_or("an unknown")) " mode."
         }
+        (parts("RTM_SETLINK", &attachment.message))
+        dl.facts { (fact("reply", &attachment.reply)) }
+        @if !attachment.answer.is_empty() { (parts("NLMSG_ERROR", &attachment.answer)) }
+    }
+}
+
+fn parts(title: &str, parts: &[MessagePart]) -> Markup {
+    html! {
         div.wide {
             table.bytes {
-                caption { code { "RTM_SETLINK" } ", byte by byte" }
+                caption { code { (title) } ", byte by byte" }
                 thead { tr { th.n { "byte" } th { "bytes" } th { "part" } th { "what it says" } } }
                 tbody {
-                    @for part in &attachment.message {
+                    @for part in parts {
                         tr {
                             td.n data-is="byte" { (part.offset) }
                             td { code { (part.bytes) } }
@@ -101,7 +109,6 @@ fn attachment(attachment: &Attachment) -> Markup {
                 }
             }
         }
-        dl.facts { (fact("reply", &attachment.reply)) }
     }
 }
 

@@ -153,6 +153,8 @@ pub struct Attachment {
     pub message: Vec<MessagePart>,
     /// What was answered.
     pub reply: String,
+    /// The answer, part by part.
+    pub answer: Vec<MessagePart>,
 }
 
 /// A part of a message.

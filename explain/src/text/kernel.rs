@@ -3,7 +3,8 @@
 use super::page::{Page, Piece, bad, code, dim, name, plain};
 use super::parts::{calls, fact};
 use crate::model::{
-    Attachment, Kernel, LoadedProgram, MachineInstruction, RefusedProgram, Xlated, XlatedInstruction,
+    Attachment, Kernel, LoadedProgram, MachineInstruction, MessagePart, RefusedProgram, Xlated,
+    XlatedInstruction,
 };
 
 /// Columns of one of two instructions that stand beside each other.
@@ -60,13 +61,18 @@ fn attachment(page: &mut Page, attachment: &Attachment) {
     let mode = attachment.mode.as_deref().unwrap_or("an unknown");
     let title = format!(" was attached to {}, made for that, in {mode} mode", attachment.interface);
     page.line(2, 4, &[name(&attachment.program), plain(title)]);
-    for part in &attachment.message {
+    parts(page, &attachment.message);
+    fact(page, "reply", &attachment.reply);
+    parts(page, &attachment.answer);
+}
+
+fn parts(page: &mut Page, parts: &[MessagePart]) {
+    for part in parts {
         let indent = "  ".repeat(usize::try_from(part.depth).unwrap_or(0));
         let title = format!("{indent}{}", part.name);
         let row = format!("{:>3}  {:<12}  {title:<22}", part.offset, part.bytes);
         page.line(4, 45, &[plain(row), dim(&part.meaning)]);
     }
-    fact(page, "reply", &attachment.reply);
 }
 
 fn refused(page: &mut Page, refused: &RefusedProgram) {
