@@ -85,13 +85,13 @@ pub(crate) fn read(
     let failed = |error: LoaderError| Failure::object(&title, error);
     let dialects =
         Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
-    let mut files = Vec::new();
+    let mut bytes = Vec::new();
     for path in paths {
         let name = path.display().to_string();
-        let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
-        files.push((name, bytes));
+        let read = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
+        bytes.push((name, read));
     }
-    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
+    let files: Vec<_> = bytes.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
     let name = paths.first().map(|path| rxdp_loader::object_name(path)).unwrap_or_default();
     let spec = match files.as_slice() {
         [(_, bytes)] => rxdp_loader::read(&name, bytes, dialects).map_err(LoaderError::from),
@@ -100,6 +100,8 @@ pub(crate) fn read(
     let given = reading.btf.as_deref().map(types).transpose()?;
     let code = given.as_deref().map_or(CodeTypes::Running, CodeTypes::Given);
     let mut spec = spec.map_err(failed)?;
+    // What the object means stands in `spec`; its bytes would only take memory from now on.
+    drop(bytes);
     select::size_maps(&mut spec, &title, &reading.maps)?;
     let targets = target::find(kernel, &mut spec, &title, &reading.targets)?;
     let object = load::link_for(spec, machine, code).map_err(|error| failed(error.into()))?;

@@ -1,5 +1,6 @@
 //! What the program does at work: how often each part of it runs, and which functions run at all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,12 +44,15 @@ pub(super) fn build_for_work(target: &Target) -> Result<Result<PathBuf, &'static
 
     let fast = [&tools.linker()[..], &fitted_to(&counts)].concat();
     let program = build(target, &fast, &folder.join("fast"), "none")?;
-    let mut functions = trace::functions(&program)?;
-    let mut met = Vec::new();
-    for object in &work {
-        met.extend(trace::met(&program, object, &mut functions)?);
-    }
-    let program = build(target, &[fast, in_order(&folder, &met)?].concat(), &folder.join("ordered"), "none")?;
+    let functions = trace::functions(&program)?;
+    let met: Result<Vec<_>, _> = work.iter().map(|object| trace::met(&program, object, &functions)).collect();
+    let names: Vec<&str> = together(&met?)
+        .iter()
+        .filter_map(|place| functions.get(place))
+        .flat_map(|function| function.names.iter().map(String::as_str))
+        .collect();
+    let program =
+        build(target, &[fast, in_order(&folder, &names)?].concat(), &folder.join("ordered"), "none")?;
     let stripped = folder.join(PROGRAM);
     process::run(Command::new(tools.bin.join("llvm-strip")).arg("-o").args([&stripped, &program]))?;
     Ok(Ok(stripped))
@@ -61,8 +65,24 @@ fn fitted_to(counts: &Path) -> Vec<String> {
     split.chain([format!("-Cprofile-use={}", counts.display())]).collect()
 }
 
+/// What was met at work on several objects, so that what is met together stands together: what all of them met, then what
+/// nearly all did, and so on. A load then touches few pages, since each object needs all of most parts or nothing of them.
+fn together(met: &[Vec<u64>]) -> Vec<u64> {
+    let mut by_place: BTreeMap<u64, (Vec<usize>, usize)> = BTreeMap::new();
+    for (object, places) in met.iter().enumerate() {
+        for (rank, place) in places.iter().enumerate() {
+            by_place.entry(*place).or_insert_with(|| (Vec::new(), rank)).0.push(object);
+        }
+    }
+    let mut order: Vec<_> = by_place.into_iter().collect();
+    order.sort_by(|(_, (a, first)), (_, (b, second))| {
+        b.len().cmp(&a.len()).then_with(|| a.cmp(b)).then_with(|| first.cmp(second))
+    });
+    order.into_iter().map(|(place, _)| place).collect()
+}
+
 /// Tells the linker what stands first, and that what the compiler thinks of the order is not wanted.
-fn in_order(folder: &Path, functions: &[String]) -> Result<Vec<String>, XtaskError> {
+fn in_order(folder: &Path, functions: &[&str]) -> Result<Vec<String>, XtaskError> {
     let text = [&functions.join("\n"), "\n"].concat();
     // Cargo does not know that the linker reads it: another order must be another file.
     let order = folder.join(format!("order-{:016x}.txt", fnv1a_hash_str_64(&text)));
@@ -119,5 +139,16 @@ impl Tools {
     fn linker(&self) -> [String; 2] {
         let folder = format!("-Clink-arg=-B{}", self.bin.join("gcc-ld").display());
         ["-Clink-arg=-fuse-ld=lld".to_owned(), folder]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::together;
+
+    #[test]
+    fn what_is_met_together_stands_together() {
+        let met = [vec![1, 5, 2], vec![1, 4, 3], vec![1, 3, 4], vec![9, 1]];
+        assert_eq!(together(&met), [1, 4, 3, 5, 2, 9]);
     }
 }

@@ -35,7 +35,7 @@ pub(super) type Functions = BTreeMap<u64, Function>;
 /// Functions, or parts of functions, that share their code.
 #[derive(Debug, Default)]
 pub(super) struct Function {
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// **Bytes** of its code; at least one.
     bytes: usize,
 }
@@ -67,16 +67,11 @@ pub(super) fn functions(program: &Path) -> Result<Functions, XtaskError> {
     Ok(functions)
 }
 
-/// Runs `verify` on an object and takes what it meets out of `functions`; returns the names in the order in which they were
-/// met.
+/// Runs `verify` on an object; returns where the functions begin that it meets, in the order in which they were met.
 ///
 /// # Errors
 /// [`XtaskError::Trace`].
-pub(super) fn met(
-    program: &Path,
-    object: &Path,
-    functions: &mut Functions,
-) -> Result<Vec<String>, XtaskError> {
+pub(super) fn met(program: &Path, object: &Path, functions: &Functions) -> Result<Vec<u64>, XtaskError> {
     let mut shell = Command::new("sh");
     // A second thread, which nobody watches, would die of a breakpoint.
     shell.args(["-c", WAIT_AND_RUN]).arg(program).args(["verify", "--jobs", "1"]).arg(object);
@@ -86,30 +81,30 @@ pub(super) fn met(
         .spawn()
         .map_err(|source| XtaskError::Start { command: "sh".to_owned(), source })?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-    let names = watch(pid, functions);
+    let met = watch(pid, functions);
     // It has ended, or we could not go on with it: then it must not stay.
     let _ = child.kill();
     let _ = child.wait();
-    names.map_err(|source| XtaskError::Trace { program: program.to_owned(), source })
+    met.map_err(|source| XtaskError::Trace { program: program.to_owned(), source })
 }
 
-fn watch(pid: Pid, functions: &mut Functions) -> io::Result<Vec<String>> {
+fn watch(pid: Pid, functions: &Functions) -> io::Result<Vec<u64>> {
     become_program(pid)?;
     let memory = File::options().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
     let mut covered = BTreeMap::new();
-    for (at, function) in functions.iter() {
+    for (at, function) in functions {
         let mut code = vec![0; function.bytes];
         memory.read_exact_at(&mut code, *at)?;
         covered.insert(*at, code);
     }
-    for (at, function) in functions.iter() {
+    for (at, function) in functions {
         memory.write_all_at(&vec![BREAKPOINT; function.bytes], *at)?;
     }
-    let mut names = Vec::new();
+    let mut all = Vec::new();
     ptrace::cont(pid, None)?;
     loop {
         match waitpid(pid, None)? {
-            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Ok(names),
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Ok(all),
             WaitStatus::Stopped(_, Signal::SIGTRAP) => {
                 let mut registers = ptrace::getregs(pid)?;
                 let at = registers.rip.wrapping_sub(1);
@@ -122,7 +117,7 @@ fn watch(pid: Pid, functions: &mut Functions) -> io::Result<Vec<String>> {
                 for start in met {
                     let code = covered.remove(&start).unwrap_or_default();
                     memory.write_all_at(&code, start)?;
-                    names.extend(functions.remove(&start).unwrap_or_default().names);
+                    all.push(start);
                 }
                 ptrace::cont(pid, None)?;
             }
