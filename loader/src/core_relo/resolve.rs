@@ -78,6 +78,13 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// With room for the answers to so many records: growing by and by would copy them again and again.
+    #[must_use]
+    pub fn with_room(mut self, records: usize) -> Self {
+        self.answers.reserve(records);
+        self
+    }
+
     /// The answer to a record.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ pub(super) fn resolve(
             continue;
         };
         let ctx = Context { spec, outside, program, function, span: *span };
+        resolved.patches.reserve(function.core_relos.len().saturating_add(function.relocs.len()));
         ctx.fit_to_types(insns, &mut resolved)?;
         for reloc in &function.relocs {
             ctx.one(reloc, &starts, insns, &mut resolved)?;

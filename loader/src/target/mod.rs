@@ -87,7 +87,8 @@ fn fixups(spec: &ObjectSpec, kernel: &KernelTypes<'_>) -> Vec<Vec<Result<Fixup, 
     let Some(btf) = &spec.btf else {
         return Vec::new();
     };
-    let mut resolver = Resolver::new(btf, kernel, spec.endian);
+    let records = spec.functions.iter().map(|function| function.core_relos.len()).sum();
+    let mut resolver = Resolver::new(btf, kernel, spec.endian).with_room(records);
     let mut of = |records: &[(_, _)]| records.iter().map(|(_, record)| resolver.resolve(record)).collect();
     spec.functions.iter().map(|function| of(&function.core_relos)).collect()
 }
