@@ -251,20 +251,27 @@ fn live_shows_what_the_kernel_says() {
     });
 }
 
-/// The message that attached carries the descriptor of the entry program.
+/// The message that attached carries a descriptor of the entry program, and its answer says that it was done.
 fn the_message_attaches(kernel: &Value, entry: &Value) {
     let parts = kernel["attachment"]["message"].as_array().expect("parts");
     let at = parts.iter().position(|part| part["name"] == "IFLA_XDP_FD").expect("the attribute");
-    let fd = entry["fd"].as_i64().expect("a number");
-    let bytes: Vec<String> = i32::try_from(fd)
-        .expect("a descriptor")
-        .to_ne_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let value = parts.get(at.saturating_add(1)).expect("its value");
-    assert_eq!(value["bytes"].as_str(), Some(bytes.join(" ").as_str()));
+    let value = number(&parts[at.saturating_add(1)]);
+    assert!(i64::from(value) > entry["fd"].as_i64().expect("a number"), "a duplicate, which is open besides");
     assert_eq!(kernel["attachment"]["reply"], "ok");
+    let answer = kernel["attachment"]["answer"].as_array().expect("parts");
+    let of = |parts: &[Value], name: &str| {
+        number(parts.iter().find(|part| part["name"] == name).unwrap_or_else(|| panic!("no {name}")))
+    };
+    assert_eq!(of(answer, "error"), 0);
+    assert_eq!(of(answer, "nlmsg_seq"), of(parts, "nlmsg_seq"));
+    assert_ne!(of(parts, "nlmsg_seq"), 0, "as it was on the wire");
+}
+
+/// The number that a part of a message holds.
+fn number(part: &Value) -> u32 {
+    let digits = part["bytes"].as_str().expect("digits").split(' ');
+    let bytes: Vec<u8> = digits.map(|digits| u8::from_str_radix(digits, 16).expect("a byte")).collect();
+    u32::from_ne_bytes(bytes.try_into().expect("four bytes"))
 }
 
 /// Every instruction of ours has its place, and the kernel left alone what does not name a map or a function.
@@ -278,8 +285,11 @@ fn the_codes_agree(program: &Value) {
     }
     if cfg!(target_arch = "x86_64") && program["machine_bytes"] != 0 {
         let machine = program["machine_code"].as_array().expect("instructions");
-        let named = |text: &Value| text.as_str().is_some_and(|text| text == "call bpf_trace_printk");
-        assert!(machine.iter().any(|instruction| named(&instruction["text"])), "calls have names");
+        let begins = |with: &str| {
+            machine.iter().any(|one| one["text"].as_str().is_some_and(|text| text.starts_with(with)))
+        };
+        assert!(begins("call bpf_trace_printk"), "calls have names");
+        assert!(begins("jmp xdp_tail_call_1+0x"), "and so have jumps to other programs");
     }
 }
 

@@ -28,12 +28,12 @@ pub(crate) fn explain(stages: &Stages<'_>, linked: &LinkedObject) -> Graph {
     }
 }
 
-/// Source: `check_helper_call` and `do_misc_fixups`, `kernel/bpf/verifier.c`; `emit_bpf_tail_call_direct`,
+/// Source: `check_helper_call` and `do_misc_fixups`, `kernel/bpf/verifier.c`; `bpf_insn_prepare_dump`, `kernel/bpf/syscall.c`; `emit_bpf_tail_call_direct`,
 /// `arch/x86/net/bpf_jit_comp.c`.
 const VERIFIER: &str = "the verifier sees to it that r1 is the program's context and r2 a jump table, and puts an instruction \
      of its own, a jump, in place of the call of helper 12. Nothing is returned: what stands behind the call \
      must not read r0 to r5. When it runs, a key beyond the table, an empty slot, or more than 33 tail calls in \
-     a row make it do nothing";
+     a row make it do nothing. The kernel shows it as a call all the same when it is asked for its code";
 
 fn program_name(spec: &ObjectSpec, id: ProgId) -> &str {
     spec.program(id).map_or("?", |program| &program.name)

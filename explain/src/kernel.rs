@@ -136,17 +136,38 @@ fn program(
         log,
         log_cut,
         xlated: beside(answers, linked, plan, found),
-        machine_code: machine_code(answers, found),
+        machine_code: machine_code(answers, linked, found),
         machine_bytes: crate::words::count(found.machine.len()),
         name,
     }
 }
 
-fn machine_code(answers: &Answers, found: &ProgramAnswer) -> Vec<crate::model::MachineInstruction> {
+fn machine_code(
+    answers: &Answers,
+    linked: &LinkedObject,
+    found: &ProgramAnswer,
+) -> Vec<crate::model::MachineInstruction> {
     if !found.x86_64 {
         return Vec::new();
     }
-    machine::x86_64(&found.machine, &found.functions, &found.addresses, &answers.functions)
+    let mut names = answers.functions.clone();
+    for target in machine::calls(&found.machine, &found.functions, &found.addresses) {
+        let other = answers.programs.iter().find_map(|program| function_at(linked, program, target));
+        names.extend(other.map(|name| (target, name)));
+    }
+    machine::x86_64(&found.machine, &found.functions, &found.addresses, &names)
+}
+
+/// The function of a program that this address is in: `xdp_tail_call_1+0x16`.
+fn function_at(linked: &LinkedObject, program: &ProgramAnswer, address: u64) -> Option<String> {
+    let starts = program.addresses.iter().zip(&program.functions).enumerate();
+    let mut within = starts.filter_map(|(at, (start, size))| {
+        address.checked_sub(*start).filter(|into| *into < u64::from(*size)).map(|into| (at, into))
+    });
+    let (at, into) = within.next()?;
+    let span = linked.program(program.program)?.layout.get(at)?;
+    let name = linked.spec.function_name(span.func);
+    Some(if into == 0 { name.to_string() } else { format!("{name}+{into:#x}") })
 }
 
 /// Our code beside the kernel's.

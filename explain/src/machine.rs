@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use iced_x86::{
-    Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, SymbolResolver, SymbolResult,
+    Code, Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, SymbolResolver, SymbolResult,
 };
 
 use crate::model::MachineInstruction;
@@ -29,11 +29,13 @@ pub(crate) fn x86_64(
     options.set_hex_suffix("");
     options.set_uppercase_hex(false);
     options.set_branch_leading_zeros(false);
-    options.set_signed_immediate_operands(true);
     options.set_show_branch_size(false);
     let mut found = Vec::new();
     each(code, sizes, addresses, |at, bytes, instruction| {
         let mut text = String::new();
+        // A constant of 64 bits is most often an address.
+        let is_address = instruction.code() == Code::Mov_r64_imm64;
+        formatter.options_mut().set_signed_immediate_operands(!is_address);
         formatter.format(instruction, &mut text);
         found.push(MachineInstruction { offset: at, bytes: hex(bytes), text });
     });

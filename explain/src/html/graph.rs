@@ -20,7 +20,7 @@ pub(super) fn graph(explanation: &Explanation, places: &Places<'_>) -> Markup {
         }
         @if graph.tables.is_empty() { p.none { "No jump tables." } }
         @for table in &graph.tables { (self::table(table)) }
-        @for call in &graph.calls { (tail_call(call, places)) }
+        @for (number, call) in graph.calls.iter().enumerate() { (tail_call(call, places, number == 0)) }
         (uses(explanation, graph, places))
     }
 }
@@ -54,7 +54,8 @@ fn slot(slot: &GraphSlot) -> Markup {
     }
 }
 
-fn tail_call(call: &TailCall, places: &Places<'_>) -> Markup {
+/// What the verifier does with all of them is said of the first.
+fn tail_call(call: &TailCall, places: &Places<'_>, first: bool) -> Markup {
     html! {
         h3 {
             code { (wrap_at(&call.name)) } " "
@@ -72,7 +73,7 @@ fn tail_call(call: &TailCall, places: &Places<'_>) -> Markup {
             (maybe("unknown", call.unknown.as_ref()))
             (maybe("leads to", (!call.leads_to.is_empty()).then(|| call.leads_to.join(", "))))
             (fact("outcome", &call.outcome))
-            (fact("verifier", &call.verifier))
+            @if first { (fact("verifier", &call.verifier)) }
         }
     }
 }

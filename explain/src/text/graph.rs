@@ -18,9 +18,9 @@ pub(super) fn graph(page: &mut Page, graph: &Graph, maps: &[Map], programs: &[Pr
     if graph.tables.is_empty() {
         page.line(2, 4, &[plain("no jump tables")]);
     }
-    for call in &graph.calls {
+    for (number, call) in graph.calls.iter().enumerate() {
         page.blank();
-        tail_call(page, call);
+        tail_call(page, call, number == 0);
     }
     if let Some(entry) = &graph.entry {
         page.blank();
@@ -56,7 +56,8 @@ fn slot(page: &mut Page, slot: &GraphSlot) {
     page.line(6, 12, &[name(format!("[{}]", slot.key)), plain(format!("  {what}{}", slot.from))]);
 }
 
-fn tail_call(page: &mut Page, call: &TailCall) {
+/// What the verifier does with all of them is said of the first.
+fn tail_call(page: &mut Page, call: &TailCall, first: bool) {
     let table = call.table.as_deref().unwrap_or("a table that is not known");
     let key = call.key.map_or("unknown".to_string(), |key| key.to_string());
     let title = format!(" calls bpf_tail_call at slot {}: table {table}, key {key}", call.at);
@@ -70,7 +71,9 @@ fn tail_call(page: &mut Page, call: &TailCall) {
         page.line(6, 21, &[bad(format!("{:<15}", "unknown")), plain(unknown)]);
     }
     fact(page, "outcome", &call.outcome);
-    fact(page, "verifier", &call.verifier);
+    if first {
+        fact(page, "verifier", &call.verifier);
+    }
 }
 
 fn trail(page: &mut Page, what: &str, steps: &[TrailStep]) {
