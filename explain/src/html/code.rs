@@ -53,7 +53,7 @@ fn function(function: &Function, places: &Places<'_>) -> Markup {
                 @for file in files { br; "from " code { (wrap_at(file)) } }
             }
             div.code {
-                @for group in function.instructions.chunk_by(|a, b| listing.same_line(a, b)) {
+                @for group in function.instructions.chunk_by(|a, b| listing.function.same_line(a, b)) {
                     (listing.group(group))
                 }
             }
@@ -86,14 +86,8 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    /// Whether two instructions were made by the same line: one line has a record for each column.
-    fn same_line(&self, a: &Instruction, b: &Instruction) -> bool {
-        let line = |of: &Instruction| self.line(of).map(|line| (&line.file, line.line, &line.text));
-        a.line == b.line || line(a) == line(b)
-    }
-
     fn line(&self, of: &Instruction) -> Option<&SourceLine> {
-        self.function.lines.get(usize::try_from(of.line?).ok()?)
+        self.function.line(of)
     }
 
     /// The instructions of a source line.

@@ -24,6 +24,19 @@ pub struct Function {
     pub instructions: Vec<Instruction>,
 }
 
+impl Function {
+    /// The source line of an instruction.
+    pub fn line(&self, of: &Instruction) -> Option<&SourceLine> {
+        self.lines.get(usize::try_from(of.line?).ok()?)
+    }
+
+    /// Whether two instructions were made by the same line: one line has a record for each column.
+    pub fn same_line(&self, a: &Instruction, b: &Instruction) -> bool {
+        let line = |of: &Instruction| self.line(of).map(|line| (&line.file, line.line, &line.text));
+        a.line == b.line || line(a) == line(b)
+    }
+}
+
 /// A source line that made instructions.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -19,21 +19,12 @@ pub(super) fn functions(page: &mut Page, functions: &[Function]) {
             function.section, function.offset, function.slots
         );
         page.line(2, 6, &[name(&function.name), plain(place)]);
-        let mut line = None;
-        for instruction in &function.instructions {
-            if instruction.line != line {
-                line = instruction.line;
-                source_line(page, function, line);
+        for group in function.instructions.chunk_by(|a, b| function.same_line(a, b)) {
+            if let Some(line) = group.first().and_then(|first| function.line(first)) {
+                page.line(4, 8, &[source(format!("; {}:{}: {}", line.file, line.line, line.text))]);
             }
-            self::instruction(page, instruction);
+            group.iter().for_each(|instruction| self::instruction(page, instruction));
         }
-    }
-}
-
-fn source_line(page: &mut Page, function: &Function, line: Option<u32>) {
-    let line = line.and_then(|line| function.lines.get(usize::try_from(line).ok()?));
-    if let Some(line) = line {
-        page.line(4, 8, &[source(format!("; {}:{}: {}", line.file, line.line, line.text))]);
     }
 }
 
