@@ -65,20 +65,21 @@ fn fitted_to(counts: &Path) -> Vec<String> {
     split.chain([format!("-Cprofile-use={}", counts.display())]).collect()
 }
 
-/// What was met at work on several objects, so that what is met together stands together: what all of them met, then what
-/// nearly all did, and so on. A load then touches few pages, since each object needs all of most parts or nothing of them.
+/// What was met at work on several objects, so that what is met together stands together and a load touches few pages: what
+/// every object met, then what else the one did that met most, a large one with CO-RE; what is left by how many met it.
 fn together(met: &[Vec<u64>]) -> Vec<u64> {
-    let mut by_place: BTreeMap<u64, (Vec<usize>, usize)> = BTreeMap::new();
+    let richest = met.iter().max_by_key(|places| places.len()).map(Vec::as_slice).unwrap_or_default();
+    let mut by: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (object, places) in met.iter().enumerate() {
-        for (rank, place) in places.iter().enumerate() {
-            by_place.entry(*place).or_insert_with(|| (Vec::new(), rank)).0.push(object);
-        }
+        places.iter().for_each(|place| by.entry(*place).or_default().push(object));
     }
-    let mut order: Vec<_> = by_place.into_iter().collect();
-    order.sort_by(|(_, (a, first)), (_, (b, second))| {
-        b.len().cmp(&a.len()).then_with(|| a.cmp(b)).then_with(|| first.cmp(second))
-    });
-    order.into_iter().map(|(place, _)| place).collect()
+    let by_all = |place: &u64| by.get(place).is_some_and(|objects| objects.len() == met.len());
+    let (everywhere, there): (Vec<u64>, Vec<u64>) = richest.iter().partition(|place| by_all(place));
+    let mut rest: Vec<(&u64, &Vec<usize>)> =
+        by.iter().filter(|(place, _)| !richest.contains(place)).collect();
+    rest.sort_by(|(_, a), (_, b)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    let rest = rest.into_iter().map(|(place, _)| *place);
+    everywhere.into_iter().chain(there).chain(rest).collect()
 }
 
 /// Tells the linker what stands first, and that what the compiler thinks of the order is not wanted.
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_is_met_together_stands_together() {
-        let met = [vec![1, 5, 2], vec![1, 4, 3], vec![1, 3, 4], vec![9, 1]];
-        assert_eq!(together(&met), [1, 4, 3, 5, 2, 9]);
+        let met = [vec![1, 5, 2], vec![9, 4, 1, 3], vec![1, 6, 3], vec![6, 1]];
+        assert_eq!(together(&met), [1, 9, 4, 3, 6, 2, 5]);
     }
 }
