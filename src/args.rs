@@ -1,5 +1,7 @@
 //! The command line: what can be said, and nothing about what it does.
 
+mod map;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use clap_complete::Shell;
 use rxdp_explain::model::Part;
 use rxdp_loader::spec::{MapDialect, SectionDialect};
 use rxdp_netlink::XdpMode;
+
+pub(crate) use map::{Map, MapDelete, MapDump, MapGet, MapList, MapSet, MapVerb, MapWatch, Showing};
 
 /// Loads a BPF object file, fills its jump tables and puts its XDP program on an interface.
 ///
@@ -37,6 +41,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Show which XDP programs are attached where, and whether their jump tables still have their slots
     Status(Status),
+    /// Look into maps, whoever made them, and change them
+    Map(Map),
     /// Take the XDP program off an interface
     Unload(Unload),
     /// Print what BPF programs print with bpf_trace_printk, until Ctrl-C
@@ -301,7 +307,19 @@ pub(crate) struct Status {
     /// Only this interface
     #[arg(value_name = "IFACE")]
     pub(crate) interface: Option<String>,
-    /// A JSON array, one element an interface that carries a program
+    /// Look into all network namespaces: those with a name, and those that processes are in
+    #[arg(long)]
+    pub(crate) all_namespaces: bool,
+    /// Look again and again, and show how fast programs run; the kernel keeps statistics meanwhile
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How often to look
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration, requires = "watch")]
+    pub(crate) interval: Duration,
+    /// End after this time, such as 50s or 2min
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "watch")]
+    pub(crate) stay_for: Option<Duration>,
+    /// A JSON array, one element an interface that carries a program; with --watch one line each time
     #[arg(long)]
     pub(crate) json: bool,
 }
