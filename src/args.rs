@@ -79,6 +79,12 @@ pub(crate) struct Attach {
     /// Pin all programs and maps under DIR, which is on a bpffs, leave everything attached, and end
     #[arg(long, value_name = "DIR")]
     pub(crate) pin: Option<PathBuf>,
+    /// Take over from the version that an earlier --pin DIR left attached, and keep its maps where their layout is the same
+    #[arg(long, requires = "pin", conflicts_with = "replace")]
+    pub(crate) upgrade: bool,
+    /// What becomes of a map whose layout changed: fail, recreate (empty) or migrate (copy field by field)
+    #[arg(long, requires = "upgrade", value_enum, default_value_t = OnMismatch::Fail)]
+    pub(crate) on_mismatch: OnMismatch,
     /// Print what BPF programs print with bpf_trace_printk while staying
     #[arg(long, conflicts_with = "pin")]
     pub(crate) trace: bool,
@@ -94,6 +100,17 @@ pub(crate) struct Attach {
     /// Print more: the map definitions, and the whole verifier log of a refusal
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+/// What becomes of a map whose layout changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum OnMismatch {
+    /// Nothing is done, and each field that differs is named.
+    Fail,
+    /// A new one takes its place.
+    Recreate,
+    /// A new one takes its place, and what the old one held is copied field by field.
+    Migrate,
 }
 
 /// A time such as `2min`; a bare number is seconds, as in `sleep(50)`.

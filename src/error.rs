@@ -85,6 +85,20 @@ pub(crate) enum Failure {
         "{interface} carries {found}, and replacing keeps the mode: leave --mode {mode} out, or unload it first"
     )]
     ReplaceMode { interface: String, found: String, mode: XdpMode },
+    #[error(
+        "{interface} carries {found}, which was not pinned under {dir}: --upgrade takes over only from that; \
+         take its place with --replace, or unload it first"
+    )]
+    UpgradeOther { interface: String, found: String, dir: String },
+    #[error(
+        "the layout of what is pinned changed: {}\n  nothing was changed; --on-mismatch migrate copies field by field, \
+         --on-mismatch recreate starts with empty maps", misfits.join("\n    ")
+    )]
+    UpgradeLayout { misfits: Vec<String> },
+    #[error(
+        "map {map}: its entries cannot be copied: {why}; start with an empty one: --on-mismatch recreate"
+    )]
+    UpgradeMove { map: String, why: String },
     #[error("only {found} of the 2 lines that prove the tail call came within {seconds} s")]
     DemoSilent { found: usize, seconds: u64 },
     /// `verify` has printed its report already; only the code is left.
@@ -126,6 +140,8 @@ impl Failure {
             | Self::NothingToRun { .. }
             | Self::Record { .. }
             | Self::Explanation { .. }
+            | Self::UpgradeLayout { .. }
+            | Self::UpgradeMove { .. }
             | Self::OpenTailCalls(_) => Exit::Object,
             Self::Sandbox(SandboxError::NotPermitted { .. }) => Exit::NotPermitted,
             Self::Trace(TraceError::NoTracefs { errno } | TraceError::Instance { errno, .. })
@@ -138,6 +154,7 @@ impl Failure {
             | Self::Unpin { .. }
             | Self::StepAside { .. }
             | Self::ReplaceOther { .. }
+            | Self::UpgradeOther { .. }
             | Self::ReplaceMode { .. }
             | Self::DemoSilent { .. } => Exit::Refused,
         }

@@ -2,7 +2,9 @@
 //!
 //! Knows no interface and prints nothing: `attach` and `demo` stand on it.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rxdp_loader::elf;
@@ -22,6 +24,7 @@ use crate::args::{Choices, Reading};
 use crate::error::Failure;
 use crate::select;
 use crate::target::{self, Targets};
+use crate::upgrade::Carried;
 
 /// What the user said about programs and tables.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +55,8 @@ pub(crate) enum Purpose {
 pub(crate) struct Read {
     pub(crate) object: LinkedObject,
     pub(crate) targets: Targets,
+    /// Maps that are there already.
+    pub(crate) maps: BTreeMap<MapId, OwnedFd>,
 }
 
 /// Programs in the kernel, and which of them is first.
@@ -62,6 +67,8 @@ pub(crate) struct Loaded {
     pub(crate) entry: ProgId,
     /// Why a slot was filled that nobody gave, as a sentence.
     pub(crate) inference: Option<String>,
+    /// What became of maps that a version before had.
+    pub(crate) carried: BTreeMap<MapId, Carried>,
 }
 
 impl Loaded {
@@ -105,7 +112,7 @@ pub(crate) fn read(
     select::size_maps(&mut spec, &title, &reading.maps)?;
     let targets = target::find(kernel, &mut spec, &title, &reading.targets)?;
     let object = load::link_for(spec, machine, code).map_err(|error| failed(error.into()))?;
-    Ok(Read { object, targets })
+    Ok(Read { object, targets, maps: BTreeMap::new() })
 }
 
 /// The types in the file of `--btf`.
@@ -174,7 +181,7 @@ pub(crate) fn load<K: Kernel>(
     machine: &Machine,
     wishes: Wishes,
 ) -> Result<Loaded, Failure> {
-    let Read { object, targets } = read;
+    let Read { object, targets, maps } = read;
     let machine = &load::machine_for(kernel, &object, machine, &wishes.options);
     let (given, purpose, jobs) = (wishes.entry, wishes.purpose, wishes.jobs);
     let planned = planned(&object, machine, wishes).map_err(|error| load_failure(name, error))?;
@@ -183,9 +190,9 @@ pub(crate) fn load<K: Kernel>(
         return Err(Failure::OpenTailCalls(choices(&object.spec, name, open)));
     }
     let inference = planned.inferred.map(|one| reason(&object.spec, &one));
-    let given = Given { targets: targets.programs, log: LogPolicy::Whole, jobs, ..Given::default() };
+    let given = Given { maps, targets: targets.programs, log: LogPolicy::Whole, jobs, ..Given::default() };
     let loaded = load::execute(&planned.plan, kernel, given).map_err(|error| Failure::object(name, error))?;
-    Ok(Loaded { spec: object.spec, object: loaded, entry, inference })
+    Ok(Loaded { spec: object.spec, object: loaded, entry, inference, carried: BTreeMap::new() })
 }
 
 /// The plan of the main job, and what it rests on. It need not load.

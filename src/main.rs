@@ -18,6 +18,7 @@ mod select;
 mod status;
 mod stay;
 mod target;
+mod upgrade;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -35,6 +35,12 @@ pub(crate) fn bpffs_mounts() -> BTreeSet<PathBuf> {
 }
 
 impl Pins {
+    /// Those that stand in this directory itself.
+    pub(crate) fn in_dir(self, dir: &Path) -> Vec<PathBuf> {
+        let dir = fs::canonicalize(dir).ok();
+        self.files.into_iter().filter(|file| file.parent() == dir.as_deref()).collect()
+    }
+
     /// Removes them, and gives the paths of the pins; directories go if they are empty.
     pub(crate) fn remove(self, kernel: &impl Kernel) -> Result<Vec<PathBuf>, Failure> {
         let mut removed = Vec::new();

@@ -6,13 +6,14 @@ use std::os::fd::AsRawFd;
 use comfy_table::{Table, presets};
 use rxdp_loader::load::{LoadError, LoadedMap, LoadedObject, LoadedProgram};
 use rxdp_loader::plan::SlotSource;
-use rxdp_loader::spec::{MapSpec, ObjectSpec};
+use rxdp_loader::spec::MapSpec;
 use rxdp_loader::sys::Kernel;
 use rxdp_loader::verifier::Refusal;
 use serde::Serialize;
 
 use crate::error::Failure;
 use crate::job::Loaded;
+use crate::upgrade::Carried;
 
 /// The line that says that the program is attached.
 #[derive(Debug, Serialize)]
@@ -67,6 +68,9 @@ struct MapFd {
     name: String,
     fd: i32,
     id: u32,
+    /// What became of it, if a version before had it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrade: Option<Carried>,
     #[serde(skip)]
     what: String,
 }
@@ -101,7 +105,7 @@ pub(crate) fn attached(
 ) -> Result<Attached, Failure> {
     let failed = |error: LoadError| Failure::object(object, error);
     let LoadedObject { maps, programs, slots, pins, notes } = &loaded.object;
-    let map_fd = maps.iter().map(|map| map_row(kernel, map, &loaded.spec));
+    let map_fd = maps.iter().map(|map| map_row(kernel, map, loaded));
     let map_fd = map_fd.collect::<Result<_, _>>().map_err(failed)?;
     let prog_fd = programs.iter().map(|program| prog_row(kernel, program));
     let prog_fd: Vec<ProgFd> = prog_fd.collect::<Result<_, _>>().map_err(failed)?;
@@ -130,7 +134,7 @@ pub(crate) fn attached(
     })
 }
 
-fn map_row(kernel: &impl Kernel, map: &LoadedMap, spec: &ObjectSpec) -> Result<MapFd, LoadError> {
+fn map_row(kernel: &impl Kernel, map: &LoadedMap, loaded: &Loaded) -> Result<MapFd, LoadError> {
     let id = map.info(kernel)?.id;
     let (index, name) = (map.id.index(), map.name.clone());
     Ok(MapFd {
@@ -138,7 +142,8 @@ fn map_row(kernel: &impl Kernel, map: &LoadedMap, spec: &ObjectSpec) -> Result<M
         name,
         fd: map.fd.as_raw_fd(),
         id,
-        what: spec.map(map.id).map(definition).unwrap_or_default(),
+        upgrade: loaded.carried.get(&map.id).copied(),
+        what: loaded.spec.map(map.id).map(definition).unwrap_or_default(),
     })
 }
 
@@ -185,6 +190,11 @@ pub(crate) fn show(
             Some(pin) if pin.reused => writeln!(out, "{} is the map pinned at {}", map.name, pin.path)?,
             Some(pin) => writeln!(out, "{} is new, and pinned at {}", map.name, pin.path)?,
             None => {}
+        }
+    }
+    for map in &loaded.object.maps {
+        if let Some(carried) = loaded.carried.get(&map.id) {
+            writeln!(out, "{} {}", map.name, carried.words())?;
         }
     }
     slots(out, loaded)?;

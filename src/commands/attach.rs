@@ -1,20 +1,24 @@
 //! The main job: load, fill the jump tables, attach, stay, detach.
 
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rxdp_loader::features::Machine;
+use rxdp_loader::load::{self, LoadError};
 use rxdp_loader::sys::{Kernel, Linux, host};
 use rxdp_netlink::{AttachedProgram, Attachment, Detached, Handle, Link, NetlinkError, XdpMode, XdpState};
 
 use crate::args::Attach;
 use crate::commands::status::{describe, load_time};
 use crate::error::Failure;
-use crate::job::{self, Loaded};
-use crate::pins::Predecessor;
+use crate::job::{self, Loaded, Wishes};
+use crate::pins::{self, Predecessor};
 use crate::record::Recording;
 use crate::report::{self, DetachedEvent};
 use crate::stay::{self, Signals, Tracing};
+use crate::upgrade::{self, Upgrade};
 
 /// Runs until something ends the stay.
 pub(crate) fn run(args: &Attach) -> Result<(), Failure> {
@@ -32,8 +36,8 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
     let objects = args.objects();
     let object = job::title(&objects);
     let machine = host::machine();
-    let read = job::read(kernel, &objects, &args.choices.reading, &machine)?;
-    let wishes = job::wishes(&read, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
+    let mut read = job::read(kernel, &objects, &args.choices.reading, &machine)?;
+    let mut wishes = job::wishes(&read, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
     let mut signals = Signals::new()?;
     // When the interface is looked at while waiting depends on the moment, so that is not recorded.
     let watcher = Handle::connect()?;
@@ -50,11 +54,24 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
         object: &object,
         netlink: &netlink,
         link: &link,
-        replace: args.replace,
+        replace: if args.upgrade { Some(None) } else { args.replace },
     };
-    let predecessor = job.make_room().await?;
+    let old = job.to_pin_over().await?;
+    let mut upgrade = match &old {
+        Some(pins) if args.upgrade => job.carry_over(&read, &wishes, &machine, pins)?,
+        _ => Upgrade::default(),
+    };
+    read.maps = mem::take(&mut upgrade.kept);
+    wishes.options.reused = read.maps.keys().copied().collect();
+    let predecessor = old.map(|pins| job.make_room(pins)).transpose()?;
     let mut loaded = job::load(kernel, read, &object, &machine, wishes)?;
-    let attachment = match job.go_live(&loaded).await {
+    loaded.carried = mem::take(&mut upgrade.carried);
+    let filled = upgrade.migrate(&loaded.spec, &loaded.object, kernel);
+    let live = match filled {
+        Ok(()) => job.go_live(&loaded).await,
+        Err(failure) => Err(failure),
+    };
+    let attachment = match live {
         Ok(attachment) => attachment,
         Err(failure) => {
             loaded.object.unpin(kernel);
@@ -87,6 +104,14 @@ struct Job<'a, K> {
     replace: Option<Option<u32>>,
 }
 
+/// What was pinned for a program whose place is to be taken.
+struct OldPins {
+    program: u32,
+    load_time: u64,
+    /// Those in the directory of `--pin`.
+    here: Vec<PathBuf>,
+}
+
 /// A program whose place is to be taken.
 struct Old {
     id: u32,
@@ -95,8 +120,9 @@ struct Old {
 }
 
 impl<'a, K: Kernel> Job<'a, K> {
-    /// The pins of the program that is to be replaced give way to ours. From here on no other program is meant.
-    async fn make_room(&mut self) -> Result<Option<Predecessor<'a, K>>, Failure> {
+    /// The pins of the program that is to be replaced, if ours are to take their place. From here on no other program is
+    /// meant.
+    async fn to_pin_over(&mut self) -> Result<Option<OldPins>, Failure> {
         let (Some(dir), Some(_)) = (&self.args.pin, self.replace) else {
             return Ok(None);
         };
@@ -104,8 +130,35 @@ impl<'a, K: Kernel> Job<'a, K> {
             return Ok(None);
         };
         self.replace = Some(Some(old.id));
-        let time = load_time(self.kernel, old.id);
-        time.map(|time| Predecessor::make_room(self.kernel, time, dir)).transpose()
+        let Some(load_time) = load_time(self.kernel, old.id) else {
+            return Ok(None);
+        };
+        Ok(Some(OldPins { program: old.id, load_time, here: pins::made_for(load_time).in_dir(dir) }))
+    }
+
+    /// What of the maps of the version before stays.
+    fn carry_over(
+        &self,
+        read: &job::Read,
+        wishes: &Wishes,
+        machine: &Machine,
+        old: &OldPins,
+    ) -> Result<Upgrade, Failure> {
+        let dir = self.args.pin.as_deref().unwrap_or(Path::new("")).display().to_string();
+        if old.here.is_empty() {
+            let (interface, found) = (self.link.name.clone(), describe(self.kernel, old.program));
+            return Err(Failure::UpgradeOther { interface, found, dir });
+        }
+        let machine = load::machine_for(self.kernel, &read.object, machine, &wishes.options);
+        let planned = job::planned(&read.object, &machine, wishes.clone())
+            .map_err(|error| Failure::object(self.object, LoadError::from(error)))?;
+        upgrade::decide(&read.object, &planned.plan, &old.here, self.args.on_mismatch)
+    }
+
+    /// The pins of the program that is to be replaced give way to ours.
+    fn make_room(&self, old: OldPins) -> Result<Predecessor<'a, K>, Failure> {
+        let dir = self.args.pin.as_deref().unwrap_or(Path::new(""));
+        Predecessor::make_room(self.kernel, old.load_time, dir)
     }
 
     /// The pins of the program that was replaced go: ours hold what is attached.

@@ -1,5 +1,6 @@
 //! The article in a network of its own: the built-in program, real packets, the lines that prove the tail call.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -65,7 +66,7 @@ fn load() -> Result<job::Loaded, Failure> {
     let spec = rxdp_loader::read(&name, TAIL_KERN, Dialects::default());
     let linked = link::link(spec.map_err(|error| Failure::object(NAME, error))?);
     let options = Options { default_type: Some(ProgType::XDP), ..Options::default() };
-    let read = job::Read { object: linked, targets: Targets::default() };
+    let read = job::Read { object: linked, targets: Targets::default(), maps: BTreeMap::new() };
     job::load(&Linux, read, NAME, &host::machine(), Wishes { options, ..Wishes::default() })
 }
 

@@ -1,6 +1,7 @@
 //! Shows every step from an object's bytes to the kernel's calls, and why. Runs the stages and hands their values on: what
 //! they mean is `rxdp-explain`'s business.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 
@@ -99,7 +100,7 @@ impl File<'_> {
         let mut problems = Vec::new();
         let read = link(args, title, spec, machine, given, &mut problems)?;
         let wishes = job::wishes(&read, title, &args.choices)?;
-        let job::Read { object, targets } = read;
+        let job::Read { object, targets, .. } = read;
         // Probing asks the kernel, which only --live may.
         let probed = args.live.then(|| load::machine_for(&Linux, &object, machine, &wishes.options));
         let given = wishes.entry.is_some();
@@ -176,7 +177,7 @@ fn link(
             link::link(spec)
         }
     };
-    Ok(job::Read { object, targets })
+    Ok(job::Read { object, targets, maps: BTreeMap::new() })
 }
 
 /// Plans as the main job does, but goes on where that would stop.

@@ -112,7 +112,7 @@ fn check(
     out: &mut impl Write,
 ) -> Result<Option<Exit>, Failure> {
     let machine = host::machine();
-    let job::Read { object, targets } = job::read(&Linux, files, &args.reading, &machine)?;
+    let job::Read { object, targets, .. } = job::read(&Linux, files, &args.reading, &machine)?;
     let only = args.prog.as_ref().map(|given| select::program(&object.spec, name, given)).transpose()?;
     let options = Options {
         select: only.map_or(Select::All, Select::One),

@@ -23,7 +23,7 @@ pub(crate) struct OpenMap {
 }
 
 impl OpenMap {
-    fn new(fd: OwnedFd) -> Result<Self, Errno> {
+    pub(crate) fn new(fd: OwnedFd) -> Result<Self, Errno> {
         let handle = Named { name: "map", fd: fd.as_fd() };
         let (info, details) = (Linux.map_info(handle)?, Linux.map_details(handle)?);
         Ok(Self { fd, info, details })

@@ -43,6 +43,7 @@ pub use lack::Lack;
 pub use link::Link;
 pub use loaded::{FilledSlot, Input, LoadedMap, LoadedObject, LoadedProgram, MadePin, SharedPin};
 pub use note::Note;
+pub use pins::differences;
 pub use poisoned::Poisoned;
 pub use probe::machine_for;
 pub use register::{Registered, Table};

@@ -132,7 +132,7 @@ fn unprepared(path: &Path, errno: Errno) -> LoadError {
 /// What must be equal for a pinned map to be used, and is not: a clause each.
 ///
 /// Source: libbpf `map_is_reuse_compat`. Types of keys and values are not compared.
-fn differences(create: &CreateMap, info: &MapInfo, path: &str) -> Vec<String> {
+pub fn differences(create: &CreateMap, info: &MapInfo, path: &str) -> Vec<String> {
     let mut flags = info.flags;
     if matches!(create.ty, MapType::DEVMAP | MapType::DEVMAP_HASH) {
         // The kernel sets this one itself, and refuses to be asked for it.
