@@ -114,6 +114,7 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/core_kinds-bigendian.o", "tests/fixtures/core_kinds.c", Ship, &["--target=bpfeb"]),
     object("tests/fixtures/core_target.o", "tests/fixtures/core_target.c", Ship, &[]),
     object("tests/fixtures/core_target-bigendian.o", "tests/fixtures/core_target.c", Ship, &["--target=bpfeb"]),
+    object("tests/fixtures/core_many.o", "tests/fixtures/core_many.c", Ship, &[]),
     object("tests/fixtures/counts-1.o", "tests/fixtures/counts.c", Ship, &["-DVERSION=1"]),
     object("tests/fixtures/counts-2.o", "tests/fixtures/counts.c", Ship, &["-DVERSION=2"]),
     object("tests/fixtures/counts-3.o", "tests/fixtures/counts.c", Ship, &["-DVERSION=3"]),
