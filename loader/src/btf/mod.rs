@@ -14,6 +14,7 @@ mod parse;
 mod parts;
 mod target;
 mod types;
+pub mod value;
 mod walk;
 
 use alloc::string::String;
