@@ -5,7 +5,7 @@
 
 use super::{LoadError, LoadedMap};
 use crate::bytes::to_usize;
-use crate::sys::{Errno, Kernel, MapUpdate, MapValue, Named, host};
+use crate::sys::{Errno, Kernel, MapInfo, MapUpdate, MapValue, Named, host};
 use crate::uapi::{MapType, UpdateFlags};
 
 /// Values for the CPUs stand at multiples of so many **bytes**. Source: `bpf_map_value_size`.
@@ -19,6 +19,7 @@ pub struct Entries<'m, K> {
     ty: MapType,
     key_size: usize,
     value_size: usize,
+    max_entries: u32,
     /// CPUs that have a value of their own; 0 where all have the same.
     cpus: usize,
 }
@@ -30,19 +31,29 @@ impl LoadedMap {
     /// [`LoadError::Info`] if the kernel does not say (Linux before 4.13), [`LoadError::PerCpu`] if the machine does not
     /// say how many CPUs a per-CPU map counts.
     pub fn entries<'m, K: Kernel>(&'m self, kernel: &'m K) -> Result<Entries<'m, K>, LoadError> {
-        let info = self.info(kernel)?;
+        Entries::of(self.named(), &self.info(kernel)?, kernel)
+    }
+}
+
+impl<'m, K: Kernel> Entries<'m, K> {
+    /// The entries of an open map, whoever made it. `info` is what the kernel says about it.
+    ///
+    /// # Errors
+    /// [`LoadError::PerCpu`] if the machine does not say how many CPUs a per-CPU map counts.
+    pub fn of(map: Named<'m>, info: &MapInfo, kernel: &'m K) -> Result<Self, LoadError> {
         let mut cpus = 0;
         if info.ty.is_per_cpu() {
             let why = "/sys/devices/system/cpu/possible does not say how many values it has".to_string();
-            let unknown = || LoadError::PerCpu { map: self.name.clone(), ty: info.ty, why };
+            let unknown = || LoadError::PerCpu { map: map.name.to_string(), ty: info.ty, why };
             cpus = host::listed_cpus().ok_or_else(unknown)?;
         }
-        Ok(Entries {
-            map: self.named(),
+        Ok(Self {
+            map,
             kernel,
             ty: info.ty,
             key_size: to_usize(info.key_size),
             value_size: to_usize(info.value_size),
+            max_entries: info.max_entries,
             cpus: to_usize(cpus),
         })
     }
@@ -64,6 +75,16 @@ impl<K: Kernel> Entries<'_, K> {
         self.cpus.max(1)
     }
 
+    /// Most entries that it can have; of numbered maps the keys below it.
+    pub fn max_entries(&self) -> u32 {
+        self.max_entries
+    }
+
+    /// Whether each CPU has a value of its own.
+    pub fn is_per_cpu(&self) -> bool {
+        self.cpus > 0
+    }
+
     /// The value under a key; `None` if the key is not there. Of a map of programs or maps it is an **id**.
     ///
     /// # Errors
@@ -80,8 +101,7 @@ impl<K: Kernel> Entries<'_, K> {
     pub fn lookup_per_cpu(&self, key: &[u8]) -> Result<Option<Vec<Vec<u8>>>, LoadError> {
         self.expect_per_cpu()?;
         let found = self.lookup_bytes(key, self.stride().saturating_mul(self.cpus))?;
-        let value = |place: &[u8]| place.iter().take(self.value_size).copied().collect();
-        Ok(found.map(|bytes| bytes.chunks(self.stride().max(1)).map(value).collect()))
+        Ok(found.map(|bytes| self.split(&bytes)))
     }
 
     /// Puts a value under a key.
@@ -170,6 +190,27 @@ impl<K: Kernel> Entries<'_, K> {
         self.kernel.map_update(&request).map_err(|errno| self.failed("BPF_MAP_UPDATE_ELEM", key, errno))
     }
 
+    pub(super) fn ty(&self) -> MapType {
+        self.ty
+    }
+
+    pub(super) fn map(&self) -> Named<'_> {
+        self.map
+    }
+
+    pub(super) fn kernel(&self) -> &K {
+        self.kernel
+    }
+
+    /// What the kernel gives for a key, as values: one, or one a CPU.
+    pub(super) fn split(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        if self.cpus == 0 {
+            return vec![bytes.to_vec()];
+        }
+        let value = |place: &[u8]| place.iter().take(self.value_size).copied().collect();
+        bytes.chunks(self.stride().max(1)).map(value).collect()
+    }
+
     /// Distance of two CPUs' values in **bytes**.
     fn stride(&self) -> usize {
         self.value_size.next_multiple_of(CPU_ALIGN)
@@ -198,7 +239,7 @@ impl<K: Kernel> Entries<'_, K> {
         LoadError::PerCpu { map: self.map.name.to_string(), ty: self.ty, why }
     }
 
-    fn failed(&self, command: &'static str, key: &[u8], errno: Errno) -> LoadError {
+    pub(super) fn failed(&self, command: &'static str, key: &[u8], errno: Errno) -> LoadError {
         LoadError::Entry { map: self.map.name.to_string(), command, key: key.to_vec(), errno }
     }
 }

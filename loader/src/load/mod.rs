@@ -25,6 +25,7 @@ mod session;
 pub(crate) mod slot;
 mod types;
 mod verify;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -47,6 +48,7 @@ pub use probe::machine_for;
 pub use register::{Registered, Table};
 pub use types::{CodeTypes, link_for, target_program};
 pub use verify::{Ask, Held, MapReport, ProgramReport, Report, verify};
+pub use walk::{Entry, Walk};
 
 use parallel::OnFailure;
 use session::Session;

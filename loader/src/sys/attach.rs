@@ -229,7 +229,7 @@ pub(super) fn functions(program: Named<'_>) -> Result<ProgFunctions, Errno> {
 }
 
 /// What was given to `BPF_BTF_LOAD`.
-fn bytes_of(btf: &OwnedFd) -> Result<Vec<u8>, Errno> {
+pub(super) fn bytes_of(btf: &OwnedFd) -> Result<Vec<u8>, Errno> {
     let handle = Named { name: "types", fd: btf.as_fd() };
     let mut info = attr::BtfInfo::default();
     info_by_fd(handle, &mut info)?;

@@ -107,6 +107,31 @@ attr! {
 }
 
 attr! {
+    /// `BPF_MAP_LOOKUP_BATCH`.
+    MapBatch = 24, 56 {
+        in_batch: u64, out_batch: u64, keys: u64, values: u64, count: u32, map_fd: u32, elem_flags: u64, flags: u64,
+    }
+    keys @ 16 count @ 32 elem_flags @ 40
+}
+
+attr! {
+    /// `BPF_ENABLE_STATS`.
+    EnableStats = 32, 4 { what: u32, }
+}
+
+attr! {
+    /// `BPF_PROG_GET_NEXT_ID`.
+    ProgNextId = 11, 12 { start_id: u32, next_id: u32, open_flags: u32, }
+    next_id @ 4
+}
+
+attr! {
+    /// `BPF_MAP_GET_NEXT_ID`.
+    MapNextId = 12, 12 { start_id: u32, next_id: u32, open_flags: u32, }
+    next_id @ 4
+}
+
+attr! {
     /// `BPF_OBJ_GET_INFO_BY_FD`.
     Info = 15, 16 { bpf_fd: u32, info_len: u32, info: u64, }
     info @ 8
@@ -229,11 +254,18 @@ pub(super) struct MapInfo {
     pub(super) max_entries: u32,
     pub(super) map_flags: u32,
     pub(super) name: [u8; 16],
-    /// `ifindex` to `btf_vmlinux_id`, which this crate does not ask for.
-    pub(super) unused: [u64; 5],
+    pub(super) ifindex: u32,
+    pub(super) btf_vmlinux_value_type_id: u32,
+    /// `netns_dev` and `netns_ino`, which this crate does not ask for.
+    pub(super) unused: [u64; 2],
+    pub(super) btf_id: u32,
+    pub(super) btf_key_type_id: u32,
+    pub(super) btf_value_type_id: u32,
+    pub(super) btf_vmlinux_id: u32,
     pub(super) map_extra: u64,
 }
 const _: () = assert!(offset_of!(MapInfo, name) == 24 && offset_of!(MapInfo, map_extra) == 80);
+const _: () = assert!(offset_of!(MapInfo, ifindex) == 40 && offset_of!(MapInfo, btf_id) == 64);
 const _: () = assert!(size_of::<MapInfo>() == 88);
 // SAFETY: integers only, asserted to be without padding.
 unsafe impl InfoStruct for MapInfo {}

@@ -312,14 +312,14 @@ impl Kernel for Linux {
 
 /// How many **bytes** the kernel reads or writes for a key and for a value of a map, whatever it is given: it takes
 /// addresses without lengths.
-struct Sizes {
-    key: usize,
-    value: usize,
+pub(super) struct Sizes {
+    pub(super) key: usize,
+    pub(super) value: usize,
 }
 
 impl Sizes {
     /// Asks the kernel, one call more for each. Linux before 4.13 does not say; then the caller's sizes count.
-    fn of(map: Named<'_>) -> Result<Self, Errno> {
+    pub(super) fn of(map: Named<'_>) -> Result<Self, Errno> {
         let mut info = attr::MapInfo::default();
         match info_by_fd(map, &mut info) {
             Err(Errno::EINVAL) => return Ok(Self { key: 0, value: 0 }),
@@ -381,7 +381,7 @@ fn code(request: &ProgLoad<'_>) -> Vec<[u8; 8]> {
 }
 
 /// Makes a call; where memory may count against RLIMIT_MEMLOCK, with that limit out of the way.
-fn bpf<A: Attr>(attr: &mut A) -> Result<RawFd, Errno> {
+pub(super) fn bpf<A: Attr>(attr: &mut A) -> Result<RawFd, Errno> {
     let counted = [attr::MapCreate::COMMAND, attr::ProgLoad::COMMAND];
     if counted.contains(&A::COMMAND) { limits::without_memlock(|| call(attr)) } else { call(attr) }
 }

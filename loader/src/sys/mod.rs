@@ -14,6 +14,7 @@ pub mod files;
 pub mod host;
 mod limits;
 mod linux;
+mod look;
 mod mmap;
 mod mount;
 mod perf;
@@ -35,6 +36,7 @@ pub use attach::{Elements, LinkCreate, LinkTarget, Netfilter, ProgFunctions, Raw
 pub use dry_run::DryRun;
 pub use errno::Errno;
 pub use linux::Linux;
+pub use look::{Batch, MapDetails, MapTypeIds, RunStats};
 pub use mmap::{FileMapping, Mapping, Zeroed};
 pub use perf::Event;
 pub use prog_code::ProgCode;
