@@ -1,5 +1,7 @@
 //! The command line: what can be said, and nothing about what it does.
 
+mod map;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use clap_complete::Shell;
 use rxdp_explain::model::Part;
 use rxdp_loader::spec::{MapDialect, SectionDialect};
 use rxdp_netlink::XdpMode;
+
+pub(crate) use map::{Map, MapDelete, MapDump, MapGet, MapList, MapSet, MapVerb, MapWatch, Showing};
 
 /// Loads a BPF object file, fills its jump tables and puts its XDP program on an interface.
 ///
@@ -37,6 +41,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Show which XDP programs are attached where, and whether their jump tables still have their slots
     Status(Status),
+    /// Look into maps, whoever made them, and change them
+    Map(Map),
     /// Take the XDP program off an interface
     Unload(Unload),
     /// Print what BPF programs print with bpf_trace_printk, until Ctrl-C

@@ -12,6 +12,7 @@ use rxdp_loader::verifier::Refusal;
 use rxdp_netlink::{NetlinkError, XdpMode};
 use rxdp_sandbox::SandboxError;
 
+use crate::maps::MapError;
 use crate::target;
 
 /// Exit codes of every command. 2, wrong usage, is clap's.
@@ -44,6 +45,8 @@ pub(crate) enum Failure {
     Netlink { source: Box<NetlinkError>, owner: Option<String> },
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Map(#[from] MapError),
     #[error(transparent)]
     Trace(#[from] TraceError),
     #[error("cannot read trace output: {0}")]
@@ -109,6 +112,7 @@ impl Failure {
         match self {
             Self::Netlink { source, .. } => exit_of_netlink(source),
             Self::Verify(_, exit) => *exit,
+            Self::Map(error) => error.exit(),
             Self::TargetId { errno: Errno::EPERM, .. } => Exit::NotPermitted,
             Self::Object { source, .. } if is_forbidden(source) => Exit::NotPermitted,
             Self::Object { .. }

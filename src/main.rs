@@ -4,8 +4,10 @@ mod args;
 mod commands;
 mod error;
 mod hexdump;
+mod inventory;
 mod job;
 mod live;
+mod maps;
 mod packets;
 mod pins;
 mod record;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some(Verb::Explain(args)) => commands::explain::run(args),
         Some(Verb::Run(args)) => commands::run::run(args),
         Some(Verb::Status(args)) => commands::status::run(args),
+        Some(Verb::Map(args)) => commands::map::run(args),
         Some(Verb::Unload(args)) => commands::unload::run(args),
         Some(Verb::Trace) => commands::trace::run(),
         Some(Verb::Demo) => commands::demo::run(),

@@ -23,10 +23,15 @@ pub(crate) struct Pins {
 /// What was pinned for the program that was loaded at this time, in **nanoseconds** since the machine started.
 pub(crate) fn made_for(load_time: u64) -> Pins {
     let mut pins = Pins::default();
-    for mount in mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()) {
+    for mount in bpffs_mounts() {
         pins.search(&mount, load_time);
     }
     pins
+}
+
+/// Where a bpffs is mounted, as this process sees it.
+pub(crate) fn bpffs_mounts() -> BTreeSet<PathBuf> {
+    mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
 }
 
 impl Pins {

@@ -135,14 +135,26 @@ fn nothing_above_the_line_knows_std() {
     }
 }
 
+/// Where the machine is.
+const MACHINE: &[&str] =
+    &["std::fs", "std::io", "std::os", "std::env", "std::process", "std::net", "std::time", "sys::Linux"];
+
+/// What `src/` has of pure rooms: values in, values out. Addresses are values, whatever module they are in.
+const PURE_IN_THE_COMMAND: &[&str] = &[
+    "src/maps/given.rs",
+    "src/maps/layout.rs",
+    "src/maps/prefix.rs",
+    "src/maps/rate.rs",
+    "src/maps/shown.rs",
+];
+
 #[test]
 fn what_explains_touches_no_machine() {
-    for file in rust_files("explain/src") {
+    let files = rust_files("explain/src").into_iter().chain(PURE_IN_THE_COMMAND.iter().map(PathBuf::from));
+    for file in files {
         for (number, line) in code_lines(&file) {
-            let outside =
-                ["std::fs", "std::io", "std::os", "std::env", "std::process", "std::net", "std::time"]
-                    .iter()
-                    .find(|path| line.contains(**path));
+            let addresses = line.contains("std::net::{IpAddr, Ipv4Addr, Ipv6Addr}");
+            let outside = MACHINE.iter().find(|path| line.contains(**path)).filter(|_| !addresses);
             assert_eq!(outside, None, "{}:{number}: values in, values out", file.display());
         }
     }

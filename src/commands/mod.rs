@@ -4,6 +4,7 @@
 pub(crate) mod attach;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod map;
 pub(crate) mod packaging;
 pub(crate) mod run;
 pub(crate) mod status;
