@@ -307,7 +307,19 @@ pub(crate) struct Status {
     /// Only this interface
     #[arg(value_name = "IFACE")]
     pub(crate) interface: Option<String>,
-    /// A JSON array, one element an interface that carries a program
+    /// Look into all network namespaces: those with a name, and those that processes are in
+    #[arg(long)]
+    pub(crate) all_namespaces: bool,
+    /// Look again and again, and show how fast programs run; the kernel keeps statistics meanwhile
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How often to look
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration, requires = "watch")]
+    pub(crate) interval: Duration,
+    /// End after this time, such as 50s or 2min
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "watch")]
+    pub(crate) stay_for: Option<Duration>,
+    /// A JSON array, one element an interface that carries a program; with --watch one line each time
     #[arg(long)]
     pub(crate) json: bool,
 }

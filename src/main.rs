@@ -8,12 +8,14 @@ mod inventory;
 mod job;
 mod live;
 mod maps;
+mod namespaces;
 mod packets;
 mod pins;
 mod record;
 mod refusal;
 mod report;
 mod select;
+mod status;
 mod stay;
 mod target;
 

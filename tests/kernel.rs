@@ -127,11 +127,21 @@ fn a_killed_loader_leaves_what_status_describes_and_unload_clears() {
         assert_eq!(held.end(Signal::SIGKILL).code, None);
 
         let row = &status_once_emptied(sandbox)[0];
-        assert_eq!(fields(row), BTreeSet::from(["ifindex", "interface", "mode", "program", "tail_tables"]));
-        assert_eq!(
-            fields(&row["program"]),
-            BTreeSet::from(["id", "loaded_at", "loaded_by_uid", "name", "tag"])
-        );
+        let expected = ["calls", "ifindex", "interface", "maps", "mode", "program", "tail_tables"];
+        assert_eq!(fields(row), BTreeSet::from(expected));
+        let expected = [
+            "id",
+            "loaded_at",
+            "loaded_by_uid",
+            "name",
+            "pinned",
+            "processes",
+            "recursion_misses",
+            "run_count",
+            "run_time_ns",
+            "tag",
+        ];
+        assert_eq!(fields(&row["program"]), BTreeSet::from(expected));
         assert_eq!((&row["interface"], &row["mode"]), (&json!("v0"), &json!("native")));
         assert_eq!((&row["program"]["name"], &row["program"]["id"]), (&json!("xdp_prog"), &json!(id)));
         assert_eq!(row["tail_tables"], tables(table, &json!([])));

@@ -8,21 +8,27 @@ use std::time::{Duration, SystemTime};
 use rxdp_loader::sys::{Kernel, Linux, Named, ProgInfo};
 use rxdp_loader::trace::hex;
 use rxdp_loader::uapi::MapType;
-use rxdp_netlink::{AttachedProgram, XdpState, blocking};
+use rxdp_netlink::AttachedProgram;
 use serde::Serialize;
 
 use crate::args::Status;
 use crate::error::Failure;
 use crate::report;
+use crate::status::{self, About, Placed, Scene};
 
 /// An interface's program, as scripts see it.
 #[derive(Debug, Serialize)]
 struct Row {
+    /// The network namespace, if it is another one than ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
     interface: String,
     ifindex: u32,
     mode: String,
     program: Program,
     tail_tables: Vec<TailTable>,
+    #[serde(flatten)]
+    about: About,
 }
 
 #[derive(Debug, Serialize)]
@@ -32,6 +38,8 @@ struct Program {
     tag: Option<String>,
     loaded_at: Option<String>,
     loaded_by_uid: Option<u32>,
+    #[serde(flatten)]
+    more: status::Program,
 }
 
 /// A jump table that the program refers to.
@@ -53,21 +61,23 @@ struct Slot {
 
 /// Prints one interface or all.
 pub(crate) fn run(args: &Status) -> Result<(), Failure> {
-    let netlink = blocking::Handle::connect()?;
-    let states = match &args.interface {
-        Some(name) => vec![netlink.link_by_name(name)?.xdp],
-        None => netlink.query_all()?,
-    };
-    let rows: Vec<Row> =
-        states.iter().flat_map(|state| state.programs.iter().map(|p| row(state, p))).collect();
+    if args.watch {
+        return status::watch(args);
+    }
+    let scene = Scene::now();
+    let states = status::states(args)?;
+    let rows = states.iter().flat_map(|placed| placed.state.programs.iter().map(|p| row(placed, p, &scene)));
+    let rows: Vec<Row> = rows.collect();
     let mut out = io::stdout().lock();
     let written = if args.json { report::json(&mut out, &rows) } else { show(&mut out, &rows, args) };
     written.map_err(Failure::Output)
 }
 
-fn row(state: &XdpState, attached: &AttachedProgram) -> Row {
-    let info = info(&Linux, attached.id);
+fn row(placed: &Placed, attached: &AttachedProgram, scene: &Scene) -> Row {
+    let (state, info) = (&placed.state, info(&Linux, attached.id));
     Row {
+        namespace: placed.namespace.clone(),
+        about: About::of(attached.id, scene),
         interface: state.name.clone(),
         ifindex: state.ifindex,
         mode: attached.mode.to_string(),
@@ -78,6 +88,7 @@ fn row(state: &XdpState, attached: &AttachedProgram) -> Row {
             tag: info.as_ref().map(|info| hex(&info.tag)),
             loaded_at: info.as_ref().and_then(|info| loaded_at(info.load_time)),
             loaded_by_uid: info.as_ref().map(|info| info.uid),
+            more: info.as_ref().map(|info| status::Program::of(info, scene)).unwrap_or_default(),
         },
     }
 }
@@ -122,7 +133,8 @@ fn show(out: &mut impl Write, rows: &[Row], args: &Status) -> io::Result<()> {
         return writeln!(out, "{place} {verb}");
     }
     for row in rows {
-        let (interface, mode, id) = (&row.interface, &row.mode, row.program.id);
+        let place = row.namespace.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        let (interface, mode, id) = (format!("{place}{}", row.interface), &row.mode, row.program.id);
         let Program { name: Some(name), tag: Some(tag), loaded_at, loaded_by_uid, .. } = &row.program else {
             writeln!(out, "{interface}: program id {id} in {mode} mode; only root sees more")?;
             continue;
@@ -130,6 +142,9 @@ fn show(out: &mut impl Write, rows: &[Row], args: &Status) -> io::Result<()> {
         let when = loaded_at.as_ref().map(|when| format!(", loaded {when}")).unwrap_or_default();
         let by = loaded_by_uid.map(|uid| format!(" by uid {uid}")).unwrap_or_default();
         writeln!(out, "{interface}: {name} (id {id}, tag {tag}) in {mode} mode{when}{by}")?;
+        for line in row.program.more.lines().into_iter().chain(row.about.lines()) {
+            writeln!(out, "  {line}")?;
+        }
         for table in &row.tail_tables {
             writeln!(out, "  {}", table_words(table))?;
         }

@@ -92,7 +92,8 @@ pub(crate) fn find_program(given: &str) -> Result<(OwnedFd, ProgInfo), MapError>
             let wanted = KernelName::of(name);
             let all =
                 inventory::programs().map_err(|errno| refused("listing programs".to_string(), errno))?;
-            let ids: Vec<u32> = all.iter().filter(|info| info.name == wanted.as_str()).map(|info| info.id).collect();
+            let ids: Vec<u32> =
+                all.iter().filter(|info| info.name == wanted.as_str()).map(|info| info.id).collect();
             match ids.as_slice() {
                 [] => return Err(no_such()),
                 [id] => Linux.prog_by_id(*id).map_err(|_gone| no_such())?,

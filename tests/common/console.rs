@@ -35,7 +35,7 @@ use rxdp_sandbox::{End, PacketSocket, Sandbox, packets};
 /// one, since columns are as wide as what stands in them.
 pub(crate) const VARIES: &[(&str, &str)] = &[
     // Descriptors, the kernel's ids, processors.
-    (r"\b(fd|id|cpu) \d+", "$1 N"),
+    (r"\b(fd|id|cpu|pid) \d+", "$1 N"),
     (r#""(fd|id|ifindex)":\d+"#, "\"$1\":N"),
     (r"\b(id=)\d+", "$1 N"),
     (r"(_fd\[\d+\]) = \d+", "$1 = N"),
