@@ -308,9 +308,14 @@ pub(crate) struct Run {
     pub(crate) object: PathBuf,
     #[command(flatten)]
     pub(crate) choices: Choices,
-    /// A packet from its Ethernet header on, in hex, or a file of them (pcap, pcapng) [default: UDP to port 7, 64 bytes]
-    #[arg(long, value_name = "HEX|FILE.pcap")]
+    /// A packet from its Ethernet header on, in hex, a file of them (pcap, pcapng), or builtin: a set of all kinds, from ARP to
+    /// jumbo [default: UDP to port 7, 64 bytes]
+    #[arg(long, visible_alias = "packets", value_name = "HEX|FILE.pcap|builtin")]
     pub(crate) packet: Vec<String>,
+    /// Run an older version of the object on the same packets, and show which get another verdict or other bytes; exit code 6 if
+    /// some do
+    #[arg(long, value_name = "OLD.o")]
+    pub(crate) compare: Option<PathBuf>,
     /// How often to run it on each packet, which makes the time more exact
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeat: u32,

@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     NotPermitted = 4,
     /// This kernel cannot.
     OldKernel = 5,
+    /// `run --compare`: the two versions differ.
+    Differ = 6,
 }
 
 impl From<Exit> for ExitCode {
@@ -101,6 +103,8 @@ pub(crate) enum Failure {
     UpgradeMove { map: String, why: String },
     #[error("only {found} of the 2 lines that prove the tail call came within {seconds} s")]
     DemoSilent { found: usize, seconds: u64 },
+    #[error("{old} and {new} differ on {differ} of {all} {}", if *.all == 1 { "packet" } else { "packets" })]
+    Differ { differ: usize, all: usize, old: String, new: String },
     /// `verify` has printed its report already; only the code is left.
     #[error("{0} did not load")]
     Verify(String, Exit),
@@ -127,6 +131,7 @@ impl Failure {
             Self::Netlink { source, .. } => exit_of_netlink(source),
             Self::Verify(_, exit) => *exit,
             Self::Map(error) => error.exit(),
+            Self::Differ { .. } => Exit::Differ,
             Self::TargetId { errno: Errno::EPERM, .. } => Exit::NotPermitted,
             Self::Object { source, .. } if is_forbidden(source) => Exit::NotPermitted,
             Self::Object { .. }

@@ -20,17 +20,35 @@ pub(crate) fn write(out: &mut impl Write, before: &[u8], after: &[u8]) -> io::Re
     let rows = before.len().max(after.len()).div_ceil(ROW);
     for start in (0..rows).map(|row| row.saturating_mul(ROW)) {
         let (old, new) = (row(before, start), row(after, start));
-        if old == new {
-            line(out, ' ', start, old)?;
-            continue;
+        if old == new { line(out, ' ', start, old)? } else { pair(out, start, old, new)? }
+    }
+    Ok(())
+}
+
+/// The same, without rows that are as they were; `...` stands for those.
+pub(crate) fn write_changed(out: &mut impl Write, before: &[u8], after: &[u8]) -> io::Result<()> {
+    let mut left_out = false;
+    let rows = before.len().max(after.len()).div_ceil(ROW);
+    for start in (0..rows).map(|row| row.saturating_mul(ROW)) {
+        let (old, new) = (row(before, start), row(after, start));
+        if old != new {
+            pair(out, start, old, new)?;
+        } else if !left_out {
+            writeln!(out, "  ...")?;
         }
-        if !old.is_empty() {
-            line(out, '-', start, old)?;
-        }
-        if !new.is_empty() {
-            line(out, '+', start, new)?;
-            marks(out, old, new)?;
-        }
+        left_out = old == new;
+    }
+    Ok(())
+}
+
+/// A row as it was and as it is.
+fn pair(out: &mut impl Write, start: usize, old: &[u8], new: &[u8]) -> io::Result<()> {
+    if !old.is_empty() {
+        line(out, '-', start, old)?;
+    }
+    if !new.is_empty() {
+        line(out, '+', start, new)?;
+        marks(out, old, new)?;
     }
     Ok(())
 }
@@ -86,6 +104,19 @@ mod tests {
                         + 0010  48 ff                                             H.\n          \x20   ^^\n";
         assert_eq!(shown(&before, &after), expected.replace("          \x20   ^^", "           ^^"));
         assert_eq!(changed(&before, &after), [17]);
+    }
+
+    #[test]
+    fn rows_that_stay_can_be_left_out() {
+        let before = [7; 80];
+        let mut after = before;
+        after[40] = 1;
+        let mut out = Vec::new();
+        write_changed(&mut out, &before, &after).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().map(|line| line.split("  ").next().unwrap()).collect();
+        assert_eq!((text.lines().count(), lines[1], lines[2]), (5, "- 0020", "+ 0020"), "{text}");
+        assert_eq!((text.lines().next(), text.lines().last()), (Some("  ..."), Some("  ...")));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod pins;
 mod record;
 mod refusal;
 mod report;
+mod runs;
 mod select;
 mod status;
 mod stay;

@@ -2,6 +2,8 @@
 //!
 //! Only reads. What a program makes of them is not known here.
 
+mod builtin;
+
 use std::fs;
 use std::path::Path;
 
@@ -21,7 +23,12 @@ pub(crate) struct Packet {
     pub(crate) bytes: Vec<u8>,
     /// Its length on the wire in **bytes**, if the capture holds only its beginning.
     pub(crate) cut_from: Option<u32>,
+    /// Whether it is one of a set that is not made for this program: that the kernel does not run it is no failure.
+    pub(crate) is_of_a_set: bool,
 }
+
+/// What stands for the built-in set.
+const BUILT_IN: &str = "builtin";
 
 /// What stands between hex digits that people copy from somewhere.
 const SEPARATORS: &[char] = &[' ', ':', '-', '\n', '\t'];
@@ -35,11 +42,15 @@ pub(crate) fn built_in() -> Packet {
         source: "built-in".to_string(),
         bytes: packets::udp(packets::ORIGIN, 7, PAYLOAD),
         cut_from: None,
+        is_of_a_set: false,
     }
 }
 
-/// The packets that one `--packet` means: hex digits are one, anything else is a file's name.
+/// The packets that one `--packet` means: `builtin` the built-in set, hex digits one packet, anything else a file's name.
 pub(crate) fn read(given: &str) -> Result<Vec<Packet>, Failure> {
+    if given == BUILT_IN {
+        return Ok(builtin::all());
+    }
     let wrong = |why: String| Failure::Option { option: "--packet", given: given.to_string(), why };
     let packets = match only_digits(given) {
         Ok(digits) => vec![from_hex(&digits).map_err(wrong)?],
@@ -71,7 +82,7 @@ fn from_hex(digits: &str) -> Result<Packet, String> {
     }
     let bytes =
         unhex(digits).ok_or_else(|| format!("{} hex digits are no whole number of bytes", digits.len()))?;
-    Ok(Packet { source: "hex".to_string(), bytes, cut_from: None })
+    Ok(Packet { source: "hex".to_string(), bytes, cut_from: None, is_of_a_set: false })
 }
 
 fn from_file(name: &str, stranger: char) -> Result<Vec<Packet>, String> {
@@ -100,7 +111,12 @@ fn from_capture(name: &str, bytes: &[u8]) -> Result<Vec<Packet>, String> {
             }
             Err(_) => return Err(format!("the capture is damaged behind packet {}", packets.len())),
         };
-        let new = found.map(|(bytes, cut_from)| Packet { source: name.to_string(), bytes, cut_from });
+        let new = found.map(|(bytes, cut_from)| Packet {
+            source: name.to_string(),
+            bytes,
+            cut_from,
+            is_of_a_set: false,
+        });
         packets.extend(new);
         reader.consume(len);
     }

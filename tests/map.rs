@@ -1,5 +1,6 @@
 //! `rxdp-load map`: maps that run behind an interface, looked into and changed, as people and scripts do it.
 #![cfg(test)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 mod common;
 

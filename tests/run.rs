@@ -1,5 +1,6 @@
 //! `rxdp-load run` as people and scripts use it: packets from hex, from captures, and what is no packet.
 #![cfg(test)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -186,10 +187,128 @@ fn every_packet_of_a_capture_is_reported() {
         let ran = run(&[&object("udp_count.o"), "--packet", file.name(), "--packet", &hex(&ping)]);
         let verdicts: Vec<&str> = ran.out.lines().filter(|line| line.starts_with("packet ")).collect();
         assert_eq!(verdicts.len(), 4, "{}", ran.out);
-        assert!(verdicts[1].starts_with("packet 2 of 4 ("), "{}", verdicts[1]);
-        let drops: Vec<bool> = verdicts.iter().map(|line| line.contains(": XDP_DROP, ")).collect();
+        assert!(verdicts[3].starts_with("packet 4  hex "), "{}", verdicts[3]);
+        let drops: Vec<bool> = verdicts.iter().map(|line| line.contains("  XDP_DROP  ")).collect();
         assert_eq!(drops, [true, true, false, false], "{}", ran.out);
+        assert!(verdicts.iter().all(|line| line.ends_with("  unchanged")), "{}", ran.out);
+
+        // What changed is shown behind the table, and only that.
+        let ran = run(&[&object("rewrite.o"), "--packet", file.name()]);
+        let lines: Vec<&str> = ran.out.lines().skip(1).collect();
+        assert!(lines[0].starts_with("packet 1  ") && lines[0].ends_with("  4 bytes changed"), "{}", ran.out);
+        assert_eq!(lines[3], format!("packet 1 ({}):", file.name()));
+        assert_eq!((lines[4], &lines[5][..6], &lines[6][..6]), ("  ...", "- 0020", "+ 0020"), "{}", ran.out);
+        assert_eq!(lines.len(), 8, "{}", ran.out);
     }
+}
+
+/// The names of the built-in set, in order.
+const SET: [&str; 17] = [
+    "arp",
+    "ipv4-tcp",
+    "ipv4-udp",
+    "ipv4-icmp",
+    "ipv4-options",
+    "ipv6-tcp",
+    "ipv6-udp",
+    "ipv6-icmp",
+    "vlan",
+    "vlan-in-vlan",
+    "ipv4-fragment-first",
+    "ipv4-fragment-last",
+    "ipv6-fragment-first",
+    "ipv6-fragment-last",
+    "cut",
+    "runt",
+    "jumbo",
+];
+
+#[test]
+fn the_built_in_set_has_packets_of_all_kinds() {
+    let Some(_sandbox) = kernel_or_skip("the_built_in_set_has_packets_of_all_kinds") else {
+        return;
+    };
+    let rows = json(&[&object("udp_count.o"), "--packets", "builtin"]);
+    let names: Vec<String> = rows.iter().map(|row| row["source"].as_str().unwrap().to_string()).collect();
+    assert_eq!(names, SET.map(|name| format!("built-in {name}")));
+    // What the program drops is UDP over IPv4, as its counter sees it: fragments, too, and no VLAN.
+    let dropped: Vec<&str> =
+        rows.iter().zip(SET).filter(|(row, _)| row["verdict"] == "XDP_DROP").map(|(_, name)| name).collect();
+    // Before Linux 5.18 no packet of several pages is run.
+    let jumbo = rows[16]["error"].is_null().then_some("jumbo");
+    let expected = ["ipv4-udp", "ipv4-options", "ipv4-fragment-first", "ipv4-fragment-last"];
+    assert_eq!(dropped, expected.into_iter().chain(jumbo).collect::<Vec<_>>());
+    let len = |name: &str| {
+        rows[SET.iter().position(|one| *one == name).unwrap()]["before"].as_str().unwrap().len() / 2
+    };
+    assert_eq!((len("runt"), len("cut"), len("ipv4-udp"), len("jumbo")), (14, 24, 64, 9014));
+}
+
+#[test]
+fn two_versions_are_compared_packet_by_packet() {
+    let Some(_sandbox) = kernel_or_skip("two_versions_are_compared_packet_by_packet") else {
+        return;
+    };
+    let (pass, drop, rewrite) = (object("several.o"), object("udp_count.o"), object("rewrite.o"));
+    // The same program does the same.
+    let ran = run(&[&drop, "--compare", &drop, "--packets", "builtin"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
+    assert!(ran.out.ends_with(&format!("{drop} and {drop} do the same to all 17 packets\n")), "{}", ran.out);
+    let ran = run(&[&drop, "--compare", &drop]);
+    assert!(ran.out.ends_with(" do the same to the packet\n"), "{}", ran.out);
+
+    // Other bytes: one packet, to the port that is rewritten.
+    let (echo, dns) = (hex(&packets::udp(1, 7, b"x")), hex(&packets::udp(1, 53, b"x")));
+    let ran = run(&[&rewrite, "--compare", &pass, "--packet", &echo, "--packet", &dns]);
+    assert_eq!(ran.code, 6, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.err, format!("rxdp-load: {pass} and {rewrite} differ on 1 of 2 packets\n"));
+    let lines: Vec<&str> = ran.out.lines().skip(1).collect();
+    assert!(lines[0].ends_with("  other bytes") && lines[1].ends_with("  same"), "{}", ran.out);
+    assert_eq!(lines[2], "packet 1 (hex):");
+
+    // Another verdict, and which way.
+    let ran = run(&[&drop, "--compare", &pass, "--packet", &echo]);
+    assert!(ran.code == 6 && ran.out.contains(": XDP_PASS -> XDP_DROP, "), "{}{}", ran.out, ran.err);
+    let ran = run(&[&pass, "--compare", &drop, "--packet", &echo, "--json"]);
+    assert_eq!(ran.code, 6);
+    let row: Value = serde_json::from_str(ran.out.trim()).expect("JSON");
+    assert_eq!((&row["verdict"], &row["old"]["verdict"]), (&"XDP_PASS".into(), &"XDP_DROP".into()));
+    assert_eq!((&row["differs"], &row["old"]["after"]), (&serde_json::json!(["verdict"]), &row["after"]));
+    assert!(row["old"]["duration_ns"].as_u64().is_some() && row["old"]["error"].is_null(), "{row}");
+    // Without a comparison there is nothing of it.
+    let rows = json(&[&pass, "--packet", &echo]);
+    assert!(rows[0].get("old").is_none() && rows[0].get("differs").is_none());
+
+    let ran = run(&[&pass, "--compare", "no/such.o"]);
+    assert!(ran.code == 1 && ran.err.contains("no/such.o"), "{}", ran.err);
+    let ran = run(&[&pass, "--prog", "xdp_third", "--compare", &drop]);
+    assert!(ran.code == 1 && ran.err.contains(&drop) && ran.err.contains("xdp_third"), "{}", ran.err);
+    let ran = run(&[&object("unknown.o"), "--type", "filter=raw_tracepoint", "--compare", &pass]);
+    assert!(ran.code == 1 && ran.err.contains("so there is nothing to compare"), "{}", ran.err);
+}
+
+#[test]
+fn what_programs_print_is_shown_with_the_packet() {
+    let Some(_sandbox) = kernel_or_skip("what_programs_print_is_shown_with_the_packet") else {
+        return;
+    };
+    const FIRST: &str = "XDP: Killroy was here! 42";
+    const BEHIND: &str = "XDP: tail call (xdp_1) id=1";
+    let article = object("tail_kern.o");
+    let echo = hex(&packets::udp(1, 7, b"x"));
+    let rows = json(&[&article, "--packet", &echo, "--packet", &echo]);
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert_eq!(row["printed"], serde_json::json!([FIRST, BEHIND]));
+    }
+    let ran = run(&[&article]);
+    let lines: Vec<&str> = ran.out.lines().filter(|line| line.starts_with("  prints: ")).collect();
+    assert_eq!(lines, [format!("  prints: {FIRST}"), format!("  prints: {BEHIND}")], "{}", ran.out);
+    // One that prints nothing has no such field.
+    assert!(json(&[&object("drop_all.o")])[0].get("printed").is_none());
+    // The old version's words are not the new one's.
+    let rows = json(&[&article, "--compare", &article, "--packet", &echo]);
+    assert_eq!(rows[0]["printed"], serde_json::json!([FIRST, BEHIND]));
 }
 
 #[test]

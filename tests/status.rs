@@ -1,5 +1,6 @@
 //! `rxdp-load status`: whose a program is, what it uses, how often and how fast it runs, in this namespace and in all.
 #![cfg(test)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 mod common;
 

@@ -1,17 +1,20 @@
-//! Runs a program on packets, without an interface: verdict, time, and what it did to each packet.
+//! Runs a program on packets, without an interface: verdict, time, what it printed and did to each packet, and what another
+//! version of it makes of them.
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use rxdp_loader::load::{ETHERNET_HEADER, Input, LoadedProgram};
+use rxdp_loader::load::{Input, LoadedProgram};
 use rxdp_loader::sys::{Linux, host};
 use rxdp_loader::trace::hex;
-use rxdp_loader::uapi::{ProgType, XdpAction};
+use rxdp_loader::uapi::ProgType;
 use serde::Serialize;
 
 use crate::args::Run;
 use crate::error::Failure;
 use crate::job::{self, Loaded, Purpose};
 use crate::packets::{self, Packet};
+use crate::runs::{self, Line, Ran, Runner, verdict};
 use crate::{hexdump, report};
 
 /// Types that run on a context alone, and refuse a packet. Source: `.test_run` of `struct bpf_prog_ops`.
@@ -24,9 +27,6 @@ const WITHOUT_PACKET: &[ProgType] = &[
     ProgType::SYSCALL,
 ];
 
-/// Types that see the Ethernet header. For others the kernel clears it. Source: `bpf_prog_test_run_skb`.
-const WITH_HEADER: &[ProgType] = &[ProgType::XDP, ProgType::SCHED_CLS, ProgType::SCHED_ACT];
-
 /// A run, as scripts see it.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
@@ -38,38 +38,108 @@ struct Row<'a> {
     /// Which packet, from 1; null for a program that takes none.
     packet: Option<usize>,
     source: Option<&'a str>,
-    verdict: String,
-    retval: u32,
+    /// Null where the kernel did not run it.
+    verdict: Option<String>,
+    retval: Option<u32>,
     repeat: u32,
     duration_ns: Option<u32>,
     before: Option<String>,
     after: Option<String>,
     changed: Vec<usize>,
+    /// What the program printed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    printed: Vec<String>,
+    /// Why the kernel did not run it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// With `--compare`: what the old version made of the packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old: Option<Old>,
+    /// With `--compare`: `verdict`, `bytes`, or nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differs: Option<Vec<&'static str>>,
+}
+
+/// What the old version made of a packet.
+#[derive(Debug, Serialize)]
+struct Old {
+    verdict: Option<String>,
+    retval: Option<u32>,
+    duration_ns: Option<u32>,
+    after: Option<String>,
+    error: Option<String>,
 }
 
 /// Loads the object as the main job does, and runs its entry program on one packet after another.
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
-    let objects = args.choices.with(&args.object);
-    let name = job::title(&objects);
+    let name = job::title(&args.choices.with(&args.object));
     let packets = given_packets(args)?;
-    let machine = host::machine();
-    let read = job::read(&Linux, &objects, &args.choices.reading, &machine)?;
-    let mut wishes = job::wishes(&read, &name, &args.choices)?;
-    wishes.purpose = Purpose::Run;
-    let loaded = job::load(&Linux, read, &name, &machine, wishes)?;
-    let Some(program) = loaded.object.program_by_id(loaded.entry) else {
-        return Err(Failure::NothingToRun { object: name });
-    };
+    let loaded = load(args, &args.object)?;
+    let program = entry(&loaded, &name)?;
     if !args.json {
         introduce(&loaded, program).map_err(Failure::Output)?;
     }
     if WITHOUT_PACKET.contains(&program.ty) {
         return run_once(&name, program, args);
     }
-    for (packet, number) in packets.iter().zip(1..) {
-        run_on(&name, program, packet, (number, packets.len()), args)?;
+    let old = old_version(args)?;
+    let new_runner = Runner::new(program, &loaded.spec, args.repeat);
+    warn(&new_runner)?;
+    let old_runner = match &old {
+        Some((name, loaded)) => Some((name, Runner::unheard(entry(loaded, name)?, args.repeat))),
+        None => None,
+    };
+    let mut lines = Vec::new();
+    for packet in &packets {
+        let old = match &old_runner {
+            Some((name, runner)) => Some(runner.run(packet).map_err(|error| Failure::object(name, error))?),
+            None => None,
+        };
+        // What the old version printed is not the new one's.
+        new_runner.printed();
+        let new = new_runner.run(packet).map_err(|error| Failure::object(&name, error))?;
+        lines.push(Line { packet, new, old });
     }
-    Ok(())
+    show(&name, program, &lines, args).map_err(Failure::Output)?;
+    old.map_or(Ok(()), |(old, _)| conclude(&lines, old, name, args.json))
+}
+
+/// What the comparison came to.
+fn conclude(lines: &[Line<'_>], old: String, new: String, json: bool) -> Result<(), Failure> {
+    let (all, differ) = (lines.len(), lines.iter().filter(|line| !line.differs().is_empty()).count());
+    match (differ, json) {
+        (0, true) => Ok(()),
+        (0, false) => {
+            writeln!(io::stdout(), "{old} and {new} do the same to {}", counted(all)).map_err(Failure::Output)
+        }
+        _ => Err(Failure::Differ { differ, all, old, new }),
+    }
+}
+
+/// The version to compare with, loaded.
+fn old_version(args: &Run) -> Result<Option<(String, Loaded)>, Failure> {
+    let Some(path) = args.compare.as_deref() else {
+        return Ok(None);
+    };
+    Ok(Some((job::title(&args.choices.with(path)), load(args, path)?)))
+}
+
+fn counted(packets: usize) -> String {
+    if packets == 1 { "the packet".to_string() } else { format!("all {packets} packets") }
+}
+
+fn load(args: &Run, object: &Path) -> Result<Loaded, Failure> {
+    let objects = args.choices.with(object);
+    let (name, machine) = (job::title(&objects), host::machine());
+    let read = job::read(&Linux, &objects, &args.choices.reading, &machine)?;
+    let mut wishes = job::wishes(&read, &name, &args.choices)?;
+    wishes.purpose = Purpose::Run;
+    job::load(&Linux, read, &name, &machine, wishes)
+}
+
+fn entry<'l>(loaded: &'l Loaded, name: &str) -> Result<&'l LoadedProgram, Failure> {
+    let nothing = || Failure::NothingToRun { object: name.to_string() };
+    loaded.object.program_by_id(loaded.entry).ok_or_else(nothing)
 }
 
 fn given_packets(args: &Run) -> Result<Vec<Packet>, Failure> {
@@ -86,53 +156,63 @@ fn introduce(loaded: &Loaded, program: &LoadedProgram) -> io::Result<()> {
     writeln!(out, "{}, {}, SEC(\"{}\")", program.name, program.ty, program.section)
 }
 
-fn run_on(
-    object: &str,
-    program: &LoadedProgram,
-    packet: &Packet,
-    (number, count): (usize, usize),
-    args: &Run,
-) -> Result<(), Failure> {
-    let input = Input { repeat: args.repeat, ..Input::packet(&packet.bytes) };
-    let reply = program.test_run(&Linux, &input).map_err(|error| Failure::object(object, error))?;
-    let verdict = verdict(program.ty, reply.retval);
-    let after = after(program.ty, &packet.bytes, &reply.data);
-    let changed = hexdump::changed(&packet.bytes, &after);
-    let mut out = io::stdout().lock();
-    let written = if args.json {
-        let row = Row {
-            packet: Some(number),
-            source: Some(&packet.source),
-            duration_ns: Some(reply.duration),
-            before: Some(hex(&packet.bytes)),
-            after: Some(hex(&after)),
-            changed,
-            ..row(object, program, verdict, reply.retval, args.repeat)
-        };
-        report::json(&mut out, &row)
-    } else {
-        let change = describe_change(&packet.bytes, &after, changed.len());
-        let time = describe_time(reply.duration, args.repeat);
-        let packet_words = describe(packet, number, count);
-        writeln!(out, "{packet_words}: {verdict}, {time}, {change}")
-            .and_then(|()| hexdump::write(&mut out, &packet.bytes, &after))
+/// What a program prints is nothing without which it cannot be run.
+fn warn(runner: &Runner<'_>) -> Result<(), Failure> {
+    let Some(error) = &runner.deaf else {
+        return Ok(());
     };
-    written.map_err(Failure::Output)
+    let warned = writeln!(io::stderr(), "rxdp-load: what the program prints is not shown: {error}");
+    warned.map_err(Failure::Output)
 }
 
-/// The packet as the program left it: without what the kernel did to it so that it could be run.
-fn after(ty: ProgType, before: &[u8], reply: &[u8]) -> Vec<u8> {
-    if ty == ProgType::FLOW_DISSECTOR {
-        // It only reads the packet; the kernel hands out what it read.
-        return before.to_vec();
+fn show(object: &str, program: &LoadedProgram, lines: &[Line<'_>], args: &Run) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if args.json {
+        let rows = lines.iter().zip(1..);
+        return rows.into_iter().try_for_each(|(line, number)| {
+            report::json(&mut out, &packet_row(object, program, line, number, args.repeat))
+        });
     }
-    let Some((header, rest)) = reply.split_at_checked(ETHERNET_HEADER) else {
-        return reply.to_vec();
-    };
-    if WITH_HEADER.contains(&ty) || header.iter().any(|byte| *byte != 0) {
-        return reply.to_vec();
+    if let [line] = lines {
+        return runs::single(&mut out, line, args.repeat);
     }
-    before.iter().take(ETHERNET_HEADER).chain(rest).copied().collect()
+    runs::table(&mut out, lines)?;
+    runs::details(&mut out, lines)
+}
+
+fn packet_row<'a>(
+    object: &'a str,
+    program: &'a LoadedProgram,
+    line: &'a Line<'_>,
+    number: usize,
+    repeat: u32,
+) -> Row<'a> {
+    let (packet, ran) = (line.packet, line.new.ran());
+    let after = ran.map(|ran| ran.after.as_slice());
+    Row {
+        packet: Some(number),
+        source: Some(&packet.source),
+        verdict: ran.map(|ran| ran.verdict.clone()),
+        retval: ran.map(|ran| ran.retval),
+        duration_ns: ran.map(|ran| ran.duration),
+        before: Some(hex(&packet.bytes)),
+        after: after.map(hex),
+        changed: after.map(|after| hexdump::changed(&packet.bytes, after)).unwrap_or_default(),
+        printed: ran.map(|ran| ran.printed.clone()).unwrap_or_default(),
+        error: line.new.refusal().map(ToString::to_string),
+        differs: line.old.as_ref().map(|_| line.differs()),
+        old: line.old.as_ref().map(|old| {
+            let ran = old.ran();
+            Old {
+                verdict: ran.map(|ran| ran.verdict.clone()),
+                retval: ran.map(|ran| ran.retval),
+                duration_ns: ran.map(|ran| ran.duration),
+                after: ran.map(|Ran { after, .. }| hex(after)),
+                error: old.refusal().map(ToString::to_string),
+            }
+        }),
+        ..row(object, program, repeat)
+    }
 }
 
 /// Runs a program that takes no packet. It takes no repetition either, and the kernel does not stop the time.
@@ -147,25 +227,23 @@ fn run_once(object: &str, program: &LoadedProgram, args: &Run) -> Result<(), Fai
     if args.repeat > 1 {
         return wrong("--repeat", args.repeat.to_string(), "repetition");
     }
+    if let Some(old) = &args.compare {
+        return wrong("--compare", old.display().to_string(), "packet, so there is nothing to compare");
+    }
     let reply =
         program.test_run(&Linux, &Input::default()).map_err(|error| Failure::object(object, error))?;
     let verdict = verdict(program.ty, reply.retval);
     let mut out = io::stdout().lock();
     let written = if args.json {
-        report::json(&mut out, &row(object, program, verdict, reply.retval, args.repeat))
+        let (verdict, retval) = (Some(verdict), Some(reply.retval));
+        report::json(&mut out, &Row { verdict, retval, ..row(object, program, args.repeat) })
     } else {
         writeln!(out, "without a packet: {verdict}")
     };
     written.map_err(Failure::Output)
 }
 
-fn row<'a>(
-    object: &'a str,
-    program: &'a LoadedProgram,
-    verdict: String,
-    retval: u32,
-    repeat: u32,
-) -> Row<'a> {
+fn row<'a>(object: &'a str, program: &'a LoadedProgram, repeat: u32) -> Row<'a> {
     Row {
         object,
         program: &program.name,
@@ -173,38 +251,16 @@ fn row<'a>(
         ty: program.ty.to_string(),
         packet: None,
         source: None,
-        verdict,
-        retval,
+        verdict: None,
+        retval: None,
         repeat,
         duration_ns: None,
         before: None,
         after: None,
         changed: Vec::new(),
-    }
-}
-
-/// What a program returned, by name where the number has one.
-fn verdict(ty: ProgType, retval: u32) -> String {
-    if ty == ProgType::XDP { XdpAction(retval).to_string() } else { retval.to_string() }
-}
-
-fn describe(packet: &Packet, number: usize, count: usize) -> String {
-    let Packet { source, bytes, cut_from } = packet;
-    let of = if count > 1 { format!(" of {count}") } else { String::new() };
-    let cut = cut_from.map(|all| format!(", the beginning of {all}")).unwrap_or_default();
-    format!("packet {number}{of} ({source}), {} bytes{cut}", bytes.len())
-}
-
-fn describe_time(duration: u32, repeat: u32) -> String {
-    let over = if repeat > 1 { format!(" a run, over {repeat} runs") } else { String::new() };
-    format!("{duration} ns{over}")
-}
-
-fn describe_change(before: &[u8], after: &[u8], changed: usize) -> String {
-    match (before.len() == after.len(), changed) {
-        (true, 0) => "unchanged".to_string(),
-        (true, 1) => "1 byte changed".to_string(),
-        (true, _) => format!("{changed} bytes changed"),
-        (false, _) => format!("now {} bytes", after.len()),
+        printed: Vec::new(),
+        error: None,
+        old: None,
+        differs: None,
     }
 }
