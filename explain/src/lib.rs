@@ -10,6 +10,7 @@ pub mod html;
 pub mod model;
 pub mod text;
 
+mod btf;
 mod code;
 mod file;
 mod graph;
@@ -94,6 +95,7 @@ pub fn explain(stages: &Stages<'_>) -> Explanation {
         externs: linked.map(code::externs).unwrap_or_default(),
         linked: linked.map(code::linked).unwrap_or_default(),
         graph: linked.map(|linked| graph::explain(stages, linked)).unwrap_or_default(),
+        btf: linked.map(|linked| btf::explain(stages, linked)).unwrap_or_default(),
         plan: plan::explain(stages),
         kernel: None,
         problems,

@@ -79,6 +79,7 @@ pub(crate) const fn about(part: Part) -> &'static str {
         Part::Code => "what the compiler wrote, with source lines and what it refers to",
         Part::Relocations => "every change between that code and what the kernel gets",
         Part::Graph => "tail calls, jump tables, and who uses which map",
+        Part::Btf => "what becomes of the object's types on their way to the kernel",
         Part::Plan => "the kernel calls, in order",
         Part::Kernel => "what the kernel said",
     }

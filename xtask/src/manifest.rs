@@ -154,6 +154,7 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/struct_ops.o", "tests/fixtures/struct_ops.c", Ship, &[]),
     object("tests/fixtures/throws.o", "tests/fixtures/throws.c", Ship, &[]),
     object("tests/fixtures/two_readings.o", "tests/fixtures/two_readings.c", Ship, &[]),
+    object("tests/fixtures/types.o", "tests/fixtures/types.c", Ship, &[]),
     object("tests/fixtures/unknown.o", "tests/fixtures/unknown.c", Ship, &[]),
     object("tests/fixtures/values.o", "tests/fixtures/values.c", Ship, &[]),
     object("tests/fixtures/version.o", "tests/fixtures/version.c", Ship, &[]),

@@ -4,6 +4,7 @@
 //! escapes it; style and script are files beside this one. Without the script all of it can be read: the script adds the
 //! choice between before and after, and a panel about the instruction under the pointer.
 
+mod btf;
 mod changes;
 mod code;
 mod drawing;
@@ -120,7 +121,7 @@ fn entries(explanation: &Explanation, part: Part) -> Markup {
             .map(|linked| (places::linked(linked.program), linked.name.as_str()))
             .collect(),
         Part::Kernel => explanation.kernel.iter().flat_map(kernel::entries).collect(),
-        Part::File | Part::Graph | Part::Plan => Vec::new(),
+        Part::File | Part::Graph | Part::Btf | Part::Plan => Vec::new(),
     };
     html! {
         @if !named.is_empty() {
@@ -141,6 +142,7 @@ const fn heading(part: Part) -> &'static str {
         Part::Code => "Code",
         Part::Relocations => "Relocations",
         Part::Graph => "Graph",
+        Part::Btf => "Types",
         Part::Plan => "Plan",
         Part::Kernel => "Kernel",
     }
@@ -168,6 +170,7 @@ fn show(explanation: &Explanation, places: &Places<'_>, part: Part) -> Markup {
         Part::Code => code::functions(explanation, places),
         Part::Relocations => changes::linked(explanation, places),
         Part::Graph => graph::graph(explanation, places),
+        Part::Btf => btf::btf(&explanation.btf),
         Part::Plan => parts::plan(&explanation.plan),
         Part::Kernel => match &explanation.kernel {
             Some(kernel) => kernel::kernel(kernel, explanation),

@@ -6,6 +6,7 @@
 //!
 //! Positions of instructions are in **slots** of 8 bytes, as the kernel counts them; a 64-bit load takes two.
 
+mod btf;
 mod code;
 mod file;
 mod graph;
@@ -16,6 +17,7 @@ mod programs;
 
 use serde::Serialize;
 
+pub use btf::{Btf, Detail, Fate, FateKind, KindCount, TypeChange};
 pub use code::{
     Change, ChangeKind, Code, Core, CoreStep, Extern, Function, Instruction, Linked, LinkedInstruction,
     Relocation, RelocationKind, SourceLine, Span,
@@ -59,6 +61,8 @@ pub struct Explanation {
     pub linked: Vec<Linked>,
     /// Tail calls, jump tables, and which program uses which map.
     pub graph: Graph,
+    /// The object's types, and what becomes of them on their way to the kernel.
+    pub btf: Btf,
     /// The kernel calls that load it, in order.
     pub plan: Plan,
     /// What the kernel said, if it was asked (`--live`).
@@ -114,6 +118,8 @@ pub enum Part {
     Relocations,
     /// [`Explanation::graph`].
     Graph,
+    /// [`Explanation::btf`].
+    Btf,
     /// [`Explanation::plan`].
     Plan,
     /// [`Explanation::kernel`].
@@ -122,13 +128,14 @@ pub enum Part {
 
 impl Part {
     /// All parts, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::File,
         Self::Maps,
         Self::Programs,
         Self::Code,
         Self::Relocations,
         Self::Graph,
+        Self::Btf,
         Self::Plan,
         Self::Kernel,
     ];
@@ -142,6 +149,7 @@ impl Part {
             Self::Code => "code",
             Self::Relocations => "relocations",
             Self::Graph => "graph",
+            Self::Btf => "btf",
             Self::Plan => "plan",
             Self::Kernel => "kernel",
         }

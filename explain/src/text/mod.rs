@@ -2,6 +2,7 @@
 //!
 //! Works nothing out: what is shown stands in the model.
 
+mod btf;
 mod code;
 mod graph;
 mod kernel;
@@ -69,6 +70,7 @@ fn show(page: &mut Page, explanation: &Explanation, part: Part) {
         Part::Code => code::functions(page, &explanation.functions),
         Part::Relocations => code::linked(page, explanation),
         Part::Graph => graph::graph(page, &explanation.graph, &explanation.maps, &explanation.programs),
+        Part::Btf => btf::btf(page, &explanation.btf),
         Part::Plan => parts::plan(page, &explanation.plan),
         Part::Kernel => match &explanation.kernel {
             Some(kernel) => kernel::kernel(page, kernel),

@@ -27,7 +27,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::btf::{Btf, CoreRelo, LineInfo, TypeId};
+use crate::btf::{Btf, CoreRelo, LineInfo, TypeChange, TypeId};
 use crate::bytes::Endian;
 use crate::insn::{ByteOff, Insn, InsnIdx};
 use crate::uapi::{MapFlags, MapType};
@@ -90,6 +90,8 @@ pub struct ObjectSpec {
     pub externs: BTreeMap<String, Extern>,
     /// Types, with sizes, offsets and linkage filled in as the kernel wants them.
     pub btf: Option<Btf>,
+    /// What was filled in there, in this order.
+    pub type_changes: Vec<TypeChange>,
     /// Why the object's types cannot be understood, if nothing in it needs them: then it goes on as if it had none.
     pub btf_defect: Option<Box<SpecError>>,
 }
