@@ -216,6 +216,9 @@ fn as_recorded(call: &Value) -> String {
         "BPF_MAP_FREEZE" => "MAP_FREEZE",
         "BPF_PROG_LOAD" => "PROG_LOAD",
         "BPF_MAP_LOOKUP_ELEM" if slot => "SLOT_ID",
+        "BPF_OBJ_GET_INFO_BY_FD" if call["why"].as_str().is_some_and(|why| why.contains("how long keys")) => {
+            "MAP_SIZES"
+        }
         "BPF_OBJ_GET_INFO_BY_FD" if call["why"].as_str().is_some_and(|why| why.contains("map's id")) => {
             "MAP_INFO"
         }
@@ -245,6 +248,17 @@ fn live_shows_what_the_kernel_says() {
         let statistics = entry["statistics"].as_array().expect("lines");
         assert!(
             statistics.iter().any(|line| line.as_str().is_some_and(|line| line.starts_with("processed ")))
+        );
+        let created = kernel["calls"]
+            .as_array()
+            .expect("calls")
+            .iter()
+            .find(|call| call["command"] == "BPF_MAP_CREATE");
+        let created = created.expect("a map is created");
+        let fd = kernel["map_fd"][0]["fd"].as_i64().expect("a number").to_string();
+        assert_eq!(
+            (&created["reply"], &created["answer"][0]["value"]),
+            (&Value::from("ok"), &Value::from(fd))
         );
         the_message_attaches(kernel, entry);
         the_codes_agree(entry);

@@ -106,7 +106,7 @@ pub fn explain(answers: &Answers, linked: &LinkedObject, plan: &LoadPlan<'_>) ->
         id: *kernel_id,
     };
     Kernel {
-        calls: recorded::calls(&answers.calls.calls, true),
+        calls: recorded::calls(&answers.calls.calls, Some(spec), true),
         map_fd: answers.maps.iter().map(map).collect(),
         prog_fd: answers.programs.iter().map(|found| program(answers, linked, plan, found)).collect(),
         refused: refused(&answers.calls.calls, linked),

@@ -10,6 +10,7 @@ pub mod html;
 pub mod model;
 pub mod text;
 
+mod arguments;
 mod btf;
 mod code;
 mod file;
