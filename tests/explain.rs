@@ -123,6 +123,32 @@ fn printed(args: &[&str]) -> String {
 }
 
 #[test]
+fn files_that_are_joined_say_how() {
+    let (main, lib) = ("tests/fixtures/join/main.o", "tests/fixtures/join/lib.o");
+    let found = json(&[main, "--link", lib]);
+    check(&validator(), &found, "joined");
+    assert_eq!(found["object"]["path"], format!("{main} + {lib}"));
+    let name = |name: &str| {
+        let names = found["join"]["names"].as_array().expect("names");
+        names.iter().find(|of| of["name"] == name).unwrap_or_else(|| panic!("no {name}")).clone()
+    };
+    let scale = name("scale");
+    assert_eq!(
+        (&scale["defined_in"], &scale["mentions"][0]["beaten"]),
+        (&Value::from(1), &Value::from(true))
+    );
+    assert_eq!(name("LINUX_KERNEL_VERSION")["defined_in"], Value::Null);
+    assert!(
+        found["programs"][0]["name"] == "xdp_join" && found["file"]["header"] == Value::Array(Vec::new())
+    );
+    let page = run(&["explain", main, "--link", lib, "--format", "html"]);
+    assert!(page.out.contains("id=\"join\""), "{}", page.err);
+    assert_eq!(json(&[main])["join"], Value::Null);
+    let ran = run(&["explain", main, "--link", "tests/fixtures/join/lib-type.o"]);
+    assert_eq!((ran.code, ran.err.contains("limit")), (Some(1), true), "{}", ran.err);
+}
+
+#[test]
 fn it_needs_no_privilege_and_changes_with_none() {
     use std::os::unix::process::CommandExt;
 
@@ -151,7 +177,7 @@ fn what_cannot_be_read_is_an_error_and_what_cannot_be_understood_is_not() {
     let ran = run(&["explain", "Cargo.toml"]);
     assert_eq!((ran.code, ran.err.contains("not an ELF file")), (Some(1), true), "{}", ran.err);
     let ran = run(&["explain", &object("tail_kern"), "--section", "map"]);
-    assert_eq!((ran.code, ran.err.contains("parts are file, maps")), (Some(2), true), "{}", ran.err);
+    assert_eq!((ran.code, ran.err.contains("parts are join, file, maps")), (Some(2), true), "{}", ran.err);
     let ran = run(&["explain", &object("drop_all-bigendian")]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("cannot be shown: the object is big-endian"), "{}", ran.out);
@@ -216,6 +242,9 @@ fn as_recorded(call: &Value) -> String {
         "BPF_MAP_FREEZE" => "MAP_FREEZE",
         "BPF_PROG_LOAD" => "PROG_LOAD",
         "BPF_MAP_LOOKUP_ELEM" if slot => "SLOT_ID",
+        "BPF_OBJ_GET_INFO_BY_FD" if call["why"].as_str().is_some_and(|why| why.contains("how long keys")) => {
+            "MAP_SIZES"
+        }
         "BPF_OBJ_GET_INFO_BY_FD" if call["why"].as_str().is_some_and(|why| why.contains("map's id")) => {
             "MAP_INFO"
         }
@@ -245,6 +274,17 @@ fn live_shows_what_the_kernel_says() {
         let statistics = entry["statistics"].as_array().expect("lines");
         assert!(
             statistics.iter().any(|line| line.as_str().is_some_and(|line| line.starts_with("processed ")))
+        );
+        let created = kernel["calls"]
+            .as_array()
+            .expect("calls")
+            .iter()
+            .find(|call| call["command"] == "BPF_MAP_CREATE");
+        let created = created.expect("a map is created");
+        let fd = kernel["map_fd"][0]["fd"].as_i64().expect("a number").to_string();
+        assert_eq!(
+            (&created["reply"], &created["answer"][0]["value"]),
+            (&Value::from("ok"), &Value::from(fd))
         );
         the_message_attaches(kernel, entry);
         the_codes_agree(entry);

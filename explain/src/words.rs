@@ -42,27 +42,12 @@ pub(crate) fn code_bytes(insn: Insn, second: Option<Insn>, endian: Endian) -> St
 
 /// Flags of a map by the kernel's names.
 pub(crate) fn map_flags(flags: MapFlags) -> String {
-    let known = [
-        (MapFlags::NO_PREALLOC, "BPF_F_NO_PREALLOC"),
-        (MapFlags::NUMA_NODE, "BPF_F_NUMA_NODE"),
-        (MapFlags::RDONLY_PROG, "BPF_F_RDONLY_PROG"),
-        (MapFlags::MMAPABLE, "BPF_F_MMAPABLE"),
-        (MapFlags::INNER_MAP, "BPF_F_INNER_MAP"),
-        (MapFlags::LINK, "BPF_F_LINK"),
-        (MapFlags::VTYPE_BTF_OBJ_FD, "BPF_F_VTYPE_BTF_OBJ_FD"),
-    ];
-    let names = known.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| (*name).to_string());
-    let rest = known.iter().fold(flags, |rest, (flag, _)| rest.difference(*flag));
-    let rest = (!rest.is_empty()).then(|| format!("{:#x}", rest.bits()));
-    let words: Vec<String> = names.chain(rest).collect();
-    if words.is_empty() { "0".to_string() } else { words.join(" | ") }
+    flags.to_string().replace('|', " | ")
 }
 
 /// Flags of a program by the kernel's names.
 pub(crate) fn prog_flags(flags: ProgFlags) -> Vec<String> {
-    let known =
-        [(ProgFlags::SLEEPABLE, "BPF_F_SLEEPABLE"), (ProgFlags::XDP_HAS_FRAGS, "BPF_F_XDP_HAS_FRAGS")];
-    known.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| (*name).to_string()).collect()
+    if flags.is_empty() { Vec::new() } else { flags.to_string().split('|').map(str::to_string).collect() }
 }
 
 /// A map type by the kernel's name: `BPF_MAP_TYPE_PROG_ARRAY`.
@@ -73,12 +58,14 @@ pub(crate) fn map_type(name: &str) -> String {
 /// What a part of an explanation is about.
 pub(crate) const fn about(part: Part) -> &'static str {
     match part {
+        Part::Join => "how several files became one object",
         Part::File => "what the compiler wrote, and what each section is to the loader",
         Part::Maps => "the bytes of each definition, what they say, and the call that follows",
         Part::Programs => "which section makes which type of program, and by which rule",
         Part::Code => "what the compiler wrote, with source lines and what it refers to",
         Part::Relocations => "every change between that code and what the kernel gets",
         Part::Graph => "tail calls, jump tables, and who uses which map",
+        Part::Btf => "what becomes of the object's types on their way to the kernel",
         Part::Plan => "the kernel calls, in order",
         Part::Kernel => "what the kernel said",
     }

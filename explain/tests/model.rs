@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{all, explained, path_of};
-use rxdp_explain::model::{Explanation, Linked, Part};
+use rxdp_explain::model::{Explanation, FateKind, Linked, Part};
 
 /// Slots that an instruction takes, by its bytes.
 fn slots(bytes: &str) -> u32 {
@@ -120,6 +120,30 @@ fn follow(name: &str, found: &Explanation, linked: &Linked) {
             (_, None) => panic!("{name}: {}: nothing stands at {at}", linked.name),
         }
     }
+}
+
+/// Each type has one fate, and what is told of the whole is what is told of its parts.
+#[test]
+fn every_type_is_accounted_for() {
+    let mut changed = 0;
+    for name in all() {
+        let btf = explained(&name, None).btf;
+        let fated: u32 = btf.fates.iter().map(|fate| fate.types).sum();
+        if btf.problem.is_some() {
+            assert_eq!((fated, btf.sent_bytes), (0, None), "{name}");
+            continue;
+        }
+        assert_eq!(fated, btf.types + btf.added, "{name}");
+        for fate in &btf.fates {
+            assert_eq!(fate.kinds.iter().map(|of| of.types).sum::<u32>(), fate.types, "{name}: {}", fate.why);
+        }
+        let sent: BTreeSet<u32> = btf.changes.iter().filter(|change| change.sent).map(|c| c.id).collect();
+        let fated = btf.fates.iter().filter(|fate| fate.what == FateKind::Changed).map(|fate| fate.types);
+        assert_eq!(u32::try_from(sent.len()), Ok(fated.sum()), "{name}");
+        assert!(btf.changes.iter().all(|change| !change.details.is_empty()), "{name}: {:?}", btf.changes);
+        changed += sent.len();
+    }
+    assert!(changed > 20, "only {changed} types were changed");
 }
 
 #[test]

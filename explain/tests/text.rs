@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{all, check, explained};
+use common::{all, check, explained, explained_for};
 use rxdp_explain::model::Part;
 use rxdp_explain::text::{Style, text};
+use rxdp_loader::features::{Features, KernelVersion, Machine};
 
 fn shown(name: &str, types: Option<&str>, parts: &[Part]) -> String {
     text(&explained(name, types), &Style { parts: parts.to_vec(), colors: false })
@@ -18,10 +19,29 @@ fn the_articles_object() {
 
 #[test]
 fn maps_in_every_form() {
-    let each = ["tail_kern-btf_maps.o", "iproute2.o", "data.o", "values.o", "inner_maps.o", "struct_ops.o"];
+    let each = [
+        "tail_kern-btf_maps.o",
+        "iproute2.o",
+        "data.o",
+        "values.o",
+        "inner_maps.o",
+        "struct_ops.o",
+        "types.o",
+    ];
     let all: Vec<String> =
         each.iter().map(|name| format!("{name}\n{}", shown(name, None, &[Part::Maps]))).collect();
     check("maps", &all.join("\n"));
+}
+
+#[test]
+fn sections_that_are_compressed_or_empty_say_so() {
+    let each = ["data-zstd.o", "data-zlib.o"].map(|name| shown(name, None, &[Part::File]));
+    check("sections", &each.join("\n"));
+}
+
+#[test]
+fn what_the_kernel_is_configured_with() {
+    check("kconfig", &shown("types.o", None, &[Part::Relocations, Part::Plan]));
 }
 
 #[test]
@@ -38,6 +58,23 @@ fn tail_calls_that_are_known_and_that_are_not() {
     let all: Vec<String> =
         each.iter().map(|name| shown(name, None, &[Part::Programs, Part::Graph])).collect();
     check("graph", &all.join("\n"));
+}
+
+#[test]
+fn types_on_their_way_to_kernels_of_today_and_of_old() {
+    let shown = |name: &str, kernel: KernelVersion| {
+        let machine = Machine { kernel, features: Features::of(kernel), ..Machine::NEWEST };
+        let style = Style { parts: vec![Part::Btf], colors: false };
+        format!("{name} for Linux {kernel}\n{}", text(&explained_for(name, None, &machine), &style))
+    };
+    let versions = [Machine::NEWEST.kernel, version(5, 4), version(4, 18), version(4, 14)];
+    let mut all: Vec<String> = versions.map(|kernel| shown("types.o", kernel)).to_vec();
+    all.extend(["ksyms.o", "core_kinds.o", "tail_kern-clang22.o"].map(|name| shown(name, versions[0])));
+    check("types", &all.join("\n"));
+}
+
+fn version(major: u8, minor: u8) -> KernelVersion {
+    KernelVersion { major, minor, patch: 0 }
 }
 
 #[test]

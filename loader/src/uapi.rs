@@ -235,6 +235,7 @@ kernel_numbers! {
     ANCESTORS_UP = 4, "ancestors_up", "6.1";
 }
 
+mod flags;
 mod helpers;
 
 pub use helpers::Helper;

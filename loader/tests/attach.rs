@@ -38,64 +38,88 @@ fn table<'a>(fd: BorrowedFd<'a>) -> Vec<(&'static str, To<'a>, &'static str)> {
         ("raw", To::Section, "RAW_TRACEPOINT_OPEN raw name=sys_enter = ok"),
         ("raw", To::Tracepoint("sys_exit"), "RAW_TRACEPOINT_OPEN raw name=sys_exit = ok"),
         ("raw_somewhere", To::Tracepoint("sys_exit"), "RAW_TRACEPOINT_OPEN raw_somewhere name=sys_exit = ok"),
-        ("typed", To::Section, "LINK_CREATE typed attach=23 = ok"),
-        ("tasks", To::Section, "LINK_CREATE tasks attach=28 = ok"),
-        ("tasks", To::Elements(Elements::Process(7)), "LINK_CREATE tasks attach=28 of=process = ok"),
-        ("elements", To::Elements(Elements::Map(fd)), "LINK_CREATE elements attach=28 of=map = ok"),
+        ("typed", To::Section, "LINK_CREATE typed attach_type=trace_raw_tp = ok"),
+        ("tasks", To::Section, "LINK_CREATE tasks attach_type=trace_iter = ok"),
+        (
+            "tasks",
+            To::Elements(Elements::Process(7)),
+            "LINK_CREATE tasks attach_type=trace_iter of=process = ok",
+        ),
+        (
+            "elements",
+            To::Elements(Elements::Map(fd)),
+            "LINK_CREATE elements attach_type=trace_iter of=map = ok",
+        ),
         (
             "elements",
             To::Elements(Elements::Cgroups(fd, CgroupOrder::ANCESTORS_UP)),
-            "LINK_CREATE elements attach=28 of=cgroups:ancestors_up = ok",
+            "LINK_CREATE elements attach_type=trace_iter of=cgroups:ancestors_up = ok",
         ),
-        ("functions", To::Functions(&["a", "b"]), "LINK_CREATE functions attach=42 entry=a,b = ok"),
+        (
+            "functions",
+            To::Functions(&["a", "b"]),
+            "LINK_CREATE functions attach_type=trace_kprobe_multi entry=a,b = ok",
+        ),
         (
             "returns",
             places(Places::Offsets(&[16, 32]), None),
-            "LINK_CREATE returns attach=48 return=/bin/a\\sb:0x10,0x20 = ok",
+            "LINK_CREATE returns attach_type=trace_uprobe_multi return=/bin/a\\sb:0x10,0x20 = ok",
         ),
         (
             "returns",
             places(Places::Offsets(&[16]), Some(7)),
-            "LINK_CREATE returns attach=48 return=/bin/a\\sb:0x10 process=1 = ok",
+            "LINK_CREATE returns attach_type=trace_uprobe_multi return=/bin/a\\sb:0x10 process=1 = ok",
         ),
         (
             "tracepoint",
             To::Section,
-            "EVENT_OPEN tracepoint=syscalls/sys_enter_getppid = ok\nLINK_CREATE tracepoint attach=41 to=fd:event = ok",
+            "EVENT_OPEN tracepoint=syscalls/sys_enter_getppid = ok\nLINK_CREATE tracepoint attach_type=perf_event target_fd=fd:event = ok",
         ),
         (
             "tracepoint",
             To::Tracepoint("sched/sched_switch"),
-            "EVENT_OPEN tracepoint=sched/sched_switch = ok\nLINK_CREATE tracepoint attach=41 to=fd:event = ok",
+            "EVENT_OPEN tracepoint=sched/sched_switch = ok\nLINK_CREATE tracepoint attach_type=perf_event target_fd=fd:event = ok",
         ),
         (
             "function",
             To::Section,
-            "EVENT_OPEN entry=__x64_sys_getppid+0x0 = ok\nLINK_CREATE function attach=41 to=fd:event = ok",
+            "EVENT_OPEN entry=__x64_sys_getppid+0x0 = ok\nLINK_CREATE function attach_type=perf_event target_fd=fd:event = ok",
         ),
         (
             "function",
             To::Functions(&["tcp_connect+0x10"]),
-            "EVENT_OPEN entry=tcp_connect+0x10 = ok\nLINK_CREATE function attach=41 to=fd:event = ok",
+            "EVENT_OPEN entry=tcp_connect+0x10 = ok\nLINK_CREATE function attach_type=perf_event target_fd=fd:event = ok",
         ),
         (
             "probe",
             places(Places::Offsets(&[16]), Some(7)),
-            "EVENT_OPEN entry=/bin/a\\sb:0x10 process=1 = ok\nLINK_CREATE probe attach=41 to=fd:event = ok",
+            "EVENT_OPEN entry=/bin/a\\sb:0x10 process=1 = ok\nLINK_CREATE probe attach_type=perf_event target_fd=fd:event = ok",
         ),
-        ("tracepoint", To::Event(fd), "LINK_CREATE tracepoint attach=41 to=fd:event = ok"),
-        ("event", To::Event(fd), "LINK_CREATE event attach=41 to=fd:event = ok"),
-        ("sysctl", To::Cgroup(fd), "LINK_CREATE sysctl attach=18 to=fd:cgroup = ok"),
-        ("lookup", To::Namespace(fd), "LINK_CREATE lookup attach=36 to=fd:namespace = ok"),
-        ("filter", To::Netfilter(HOOK), "LINK_CREATE filter attach=45 to=ipv4:input priority=-5 = ok"),
+        (
+            "tracepoint",
+            To::Event(fd),
+            "LINK_CREATE tracepoint attach_type=perf_event target_fd=fd:event = ok",
+        ),
+        ("event", To::Event(fd), "LINK_CREATE event attach_type=perf_event target_fd=fd:event = ok"),
+        ("sysctl", To::Cgroup(fd), "LINK_CREATE sysctl attach_type=cgroup_sysctl target_fd=fd:cgroup = ok"),
+        ("lookup", To::Namespace(fd), "LINK_CREATE lookup attach_type=sk_lookup target_fd=fd:namespace = ok"),
+        (
+            "filter",
+            To::Netfilter(HOOK),
+            "LINK_CREATE filter attach_type=netfilter to=ipv4:input priority=-5 = ok",
+        ),
         (
             "filter",
             To::Netfilter(Netfilter { defragment: true, ..HOOK }),
-            "LINK_CREATE filter attach=45 to=ipv4:input priority=-5 defragment=1 = ok",
+            "LINK_CREATE filter attach_type=netfilter to=ipv4:input priority=-5 defragment=1 = ok",
         ),
-        ("ingress", To::Interface(3), "LINK_CREATE ingress attach=46 to=interface:3 = ok"),
-        ("packet", To::Interface(3), "LINK_CREATE packet attach=37 to=interface:3 = ok"),
-        ("message", To::Sockets(fd), "LINK_CREATE message attach=7 to=fd:sockets = ok"),
+        ("ingress", To::Interface(3), "LINK_CREATE ingress attach_type=tcx_ingress target_ifindex=3 = ok"),
+        ("packet", To::Interface(3), "LINK_CREATE packet attach_type=xdp target_ifindex=3 = ok"),
+        (
+            "message",
+            To::Sockets(fd),
+            "LINK_CREATE message attach_type=sk_msg_verdict target_fd=fd:sockets = ok",
+        ),
     ]
 }
 
@@ -131,7 +155,7 @@ fn a_link_is_pinned_and_an_iterator_read() {
     let fd = link.into_fd();
     let text = kernel.transcript().to_string();
     let rest = text.split_once('\n').unwrap().1;
-    assert_eq!(rest, "OBJ_PIN tasks path=/sys/fs/bpf/tasks = ok\nITER_CREATE tasks = ok\n");
+    assert_eq!(rest, "OBJ_PIN tasks pathname=/sys/fs/bpf/tasks = ok\nITER_CREATE tasks = ok\n");
     drop(fd);
 
     let link = object.attach(&DryRun::new(), "typed").unwrap();
@@ -154,7 +178,11 @@ fn kernels_before_5_10_are_asked_in_their_own_way() {
         drop(object.attach(&kernel, "typed").unwrap());
         let text = kernel.transcript().to_string();
         let second = if first == "ok" { "" } else { "RAW_TRACEPOINT_OPEN typed = ok\n" };
-        assert_eq!(text, format!("LINK_CREATE typed attach=23 = {first}\n{second}"), "{version:?}");
+        assert_eq!(
+            text,
+            format!("LINK_CREATE typed attach_type=trace_raw_tp = {first}\n{second}"),
+            "{version:?}"
+        );
     }
     // Others have no second way.
     let kernel = Recorder::new(DryRun::failing(0, Errno::EINVAL));

@@ -479,11 +479,13 @@ fn a_session_is_recorded_and_replayed() {
     assert_eq!(told, [TX, 0, 1, 2, 1, 0]);
 
     let text = live.kernel().transcript().to_string();
-    let run =
-        format!("TEST_RUN xdp_third data={} room=65600 context= context_room=0 repeat=0", "07".repeat(64));
-    assert!(text.contains(&format!("{run} = ok retval=3 data={} context=\n", "07".repeat(64))), "{text}");
-    assert!(text.contains("MAP_NEXT_KEY seen after=none = ok key=00000000\n"), "{text}");
-    assert!(text.contains("MAP_NEXT_KEY seen after=02000000 = ENOENT\n"), "{text}");
+    let run = format!(
+        "TEST_RUN xdp_third data_in={} data_size_out=65600 ctx_in= ctx_size_out=0 repeat=0",
+        "07".repeat(64)
+    );
+    assert!(text.contains(&format!("{run} = ok retval=3 data_out={} ctx_out=\n", "07".repeat(64))), "{text}");
+    assert!(text.contains("MAP_NEXT_KEY seen key=none = ok next_key=00000000\n"), "{text}");
+    assert!(text.contains("MAP_NEXT_KEY seen key=02000000 = ENOENT\n"), "{text}");
     assert!(text.contains("MAP_DELETE seen key=00000000 = EINVAL\n"), "{text}");
 
     let replay = Loader::with_kernel(Replay::new(Transcript::parse(&text).unwrap()), host::machine());

@@ -31,13 +31,15 @@ fn refused(answers: &[&str]) -> LoadError {
     let at = calls.iter().position(|call| call.request.starts_with("PROG_LOAD ")).unwrap();
     calls.truncate(at.saturating_add(1));
     let program = calls.pop().unwrap().request;
-    let version = program.split(' ').find(|word| word.starts_with("version=")).unwrap().to_string();
-    let nothing = |attach: u32| {
+    let version = program.split(' ').find(|word| word.starts_with("kern_version=")).unwrap().to_string();
+    let nothing = |attach: &str| {
         format!(
-            "PROG_LOAD nothing name= type=xdp attach={attach} flags=0x0 license=GPL {version} insns={NOTHING} log=1:65536"
+            "PROG_LOAD nothing prog_name= prog_type=xdp expected_attach_type={attach} prog_flags=0 license=GPL {version} \
+             insns={NOTHING} log_level=1 log_size=65536"
         )
     };
-    let requests = [program.clone(), format!("{program} log=1:65536"), nothing(37), nothing(0)];
+    let requests =
+        [program.clone(), format!("{program} log_level=1 log_size=65536"), nothing("xdp"), nothing("0")];
     for (request, reply) in requests.into_iter().zip(answers) {
         calls.push(Call { request, reply: (*reply).to_string() });
     }

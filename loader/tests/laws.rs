@@ -7,19 +7,22 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::thread;
 
 use common::bounds::bounded;
 use common::damage::{Random, damaged};
-use common::{all, bytes_of, link_here, plan, read, spec_of};
+use common::{all, bytes_of, link_here, old_kernel, plan, read, spec_of};
 use peak_alloc::PeakAlloc;
-use rxdp_loader::btf::{Btf, Kind};
+use rxdp_loader::btf::{Btf, Kind, StrOff, Type, TypeChange, TypeId, TypeReason, undo_types};
 use rxdp_loader::bytes::Endian;
 use rxdp_loader::elf;
+use rxdp_loader::features::FEATURES;
 use rxdp_loader::insn::Insn;
 use rxdp_loader::link::{self, LinkedObject};
-use rxdp_loader::spec::{Dialects, ProgId};
+use rxdp_loader::plan::{self, LoadPlan, SentTypes, Step};
+use rxdp_loader::spec::{Dialects, ObjectSpec, ProgId};
 use rxdp_loader::tail_calls;
 
 #[global_allocator]
@@ -60,7 +63,10 @@ fn undoing_the_patches_works_for_a_corpus() {
     for path in files {
         let (name, bytes) = (path.display().to_string(), std::fs::read(&path).unwrap());
         match read(&name, &bytes) {
-            Ok(_) => patched += undo_patches(&name, &bytes),
+            Ok(_) => {
+                patched += undo_patches(&name, &bytes);
+                undo_type_changes(&name, &bytes);
+            }
             Err(error) => refused.push(format!("{name}: {error}")),
         }
         objects += 1;
@@ -106,6 +112,73 @@ fn code_in_file(
 }
 
 #[test]
+fn undoing_the_changes_gives_the_compilers_types() {
+    let seen: BTreeSet<TypeReason> =
+        all().iter().flat_map(|name| undo_type_changes(name, &bytes_of(name))).collect();
+    let reasons = [
+        TypeReason::Section,
+        TypeReason::Hidden,
+        TypeReason::Kconfig,
+        TypeReason::Ksyms,
+        TypeReason::Context,
+        TypeReason::Lacking,
+    ];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), reasons, "the law was tried on every reason");
+}
+
+/// Takes every change of an object's types back, for kernels old and new. Returns the reasons.
+fn undo_type_changes(name: &str, bytes: &[u8]) -> BTreeSet<TypeReason> {
+    let file = elf::parse(bytes).unwrap();
+    let object = link_here(read(name, bytes).unwrap());
+    let (Some(section), Some(completed)) = (file.section_named(".BTF"), &object.spec.btf) else {
+        return BTreeSet::new();
+    };
+    let compiled = Btf::parse(&section.data, file.endian).unwrap();
+    assert_eq!(undone(completed, &object.spec.type_changes), compiled.types, "{name}");
+    assert!(completed.strings.starts_with(&compiled.strings), "{name}: positions of names stay");
+    let mut seen: BTreeSet<TypeReason> =
+        object.spec.type_changes.iter().map(|change| change.reason).collect();
+    for version in versions() {
+        if let Ok(plan) = plan::plan(&object, &old_kernel::machine(version), &common::xdp_options()) {
+            seen.extend(sent_types(name, completed, &plan));
+        }
+    }
+    seen
+}
+
+/// Versions between which types are sent in another way.
+fn versions() -> impl Iterator<Item = (u8, u8)> {
+    let since = FEATURES.iter().map(|row| row.since).filter(|since| *since >= (4, 18));
+    since.collect::<BTreeSet<_>>().into_iter()
+}
+
+fn undone(btf: &Btf, changes: &[TypeChange]) -> Vec<Type> {
+    undo_types(btf, changes).expect("changes that describe the types").types
+}
+
+/// What the kernel gets is the object's types, but for what the plan says of them. Returns the reasons.
+fn sent_types(name: &str, completed: &Btf, plan: &LoadPlan<'_>) -> Vec<TypeReason> {
+    let [Step::LoadBtf(data), ..] = plan.steps.as_slice() else {
+        return Vec::new();
+    };
+    let SentTypes { needed, changes } = plan.types.as_ref().expect("what became of them");
+    let mut sent = Btf::parse(data, Endian::NATIVE).unwrap();
+    let nothing = Kind::Ptr(TypeId(0));
+    for (id, ty) in (0u32..).map(TypeId).zip(&mut sent.types).skip(1) {
+        if !needed.contains(id) {
+            assert_eq!(*ty, Type { name: StrOff(0), kind: nothing.clone() }, "{name}: type {id:?}");
+            *ty = completed.get(id).unwrap().clone();
+        }
+    }
+    for change in changes {
+        assert_ne!(sent.get(change.id), change.before.as_ref(), "{name}: {change:?} is none");
+        assert!(needed.contains(change.id), "{name}: {change:?}");
+    }
+    assert_eq!(undone(&sent, changes), completed.types, "{name}");
+    changes.iter().map(|change| change.reason).collect()
+}
+
+#[test]
 fn types_read_back_as_they_were_written() {
     let mut tried = 0;
     for name in all() {
@@ -142,8 +215,9 @@ fn the_order_of_variables_does_not_matter() {
     let start = bytes.windows(written.len()).position(|window| window == written).unwrap();
     let mut object = bytes.clone();
     object[start..start + written.len()].copy_from_slice(&reversed);
-    // The kernel wants them by offset.
-    assert_eq!(read("data.o", &object), Ok(spec_of("data.o")));
+    // The kernel wants them by offset; that they are sorted is a change, and told of.
+    let understood = ObjectSpec { type_changes: Vec::new(), ..read("data.o", &object).unwrap() };
+    assert_eq!(understood, ObjectSpec { type_changes: Vec::new(), ..spec_of("data.o") });
 }
 
 #[test]

@@ -187,9 +187,9 @@ fn somebody_who_pins_in_between_wins_and_his_map_is_used() {
     let recorder = Recorder::new(DryRun::new());
     load(&object, &recorder, &by_name()).unwrap();
     let text = recorder.transcript().to_string();
-    let pinned = "OBJ_PIN hits path=/sys/fs/bpf/hits = ";
+    let pinned = "OBJ_PIN hits pathname=/sys/fs/bpf/hits = ";
     let found = "OBJ_GET /sys/fs/bpf/hits = ok kind=map\n\
-                 MAP_INFO hits = ok id=1 name=hits type=2 key=4 value=8 max=64 flags=0\n";
+                 MAP_INFO hits = ok id=1 name=hits type=array key_size=4 value_size=8 max_entries=64 map_flags=0\n";
     let raced = text.replace(&format!("{pinned}ok\n"), &format!("{pinned}EEXIST\n{found}"));
     assert_ne!(raced, text);
     let replay = Replay::new(Transcript::parse(&raced).unwrap());

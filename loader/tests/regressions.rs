@@ -141,7 +141,7 @@ fn a_template_goes_by_its_own_name_in_recordings() {
     let object = linked("inner_maps.o");
     load::execute(&plan(&object).unwrap(), &kernel, Given::default()).unwrap();
     let text = kernel.transcript().to_string();
-    assert!(text.contains(" inner=outer.inner "), "{text}");
+    assert!(text.contains(" inner_map_fd=fd:outer.inner "), "{text}");
 }
 
 #[test]

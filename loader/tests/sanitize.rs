@@ -72,7 +72,7 @@ fn every_kind() -> Btf {
 }
 
 fn lowered(btf: &Btf, has: Features) -> Btf {
-    sanitize::types(btf, has, |_| true).into_owned()
+    sanitize::types(btf, has, |_| true).types.into_owned()
 }
 
 /// A type as a line, with names in place of positions.

@@ -149,7 +149,7 @@ fn functions_of_modules_are_called_through_the_modules_types() {
     assert_eq!(own.len(), 2);
     assert_eq!(calls(&object), own.iter().map(|(_, imm)| (1, *imm)).collect::<Vec<_>>());
     let text = plan_text(&object, &Machine::NEWEST, &xdp_options());
-    assert!(text.contains("MODULE_BTF tasks") && text.contains("fd_array=tasks"), "{text}");
+    assert!(text.contains("MODULE_BTF tasks") && text.contains("fd_array=fd:tasks"), "{text}");
 }
 
 #[test]

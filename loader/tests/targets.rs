@@ -57,14 +57,14 @@ fn said(object: Object, kernel: impl Kernel) -> String {
 
 /// Program, function that the caller names, function that is meant, and what is asked for.
 const MEANT: &[(&str, Option<&str>, &str, &str)] = &[
-    ("all_pass", None, "verdict", "type=ext attach=0"),
-    ("whole", None, "guard", "type=ext attach=0"),
-    ("whole", Some("guard"), "guard", "type=ext attach=0"),
-    ("all_pass", Some("guard"), "guard", "type=ext attach=0"),
-    ("before", None, "verdict", "type=tracing attach=24"),
-    ("before", Some("guard"), "guard", "type=tracing attach=24"),
-    ("after", None, "guard", "type=tracing attach=25"),
-    ("after", Some("verdict"), "verdict", "type=tracing attach=25"),
+    ("all_pass", None, "verdict", "prog_type=ext expected_attach_type=0"),
+    ("whole", None, "guard", "prog_type=ext expected_attach_type=0"),
+    ("whole", Some("guard"), "guard", "prog_type=ext expected_attach_type=0"),
+    ("all_pass", Some("guard"), "guard", "prog_type=ext expected_attach_type=0"),
+    ("before", None, "verdict", "prog_type=tracing expected_attach_type=trace_fentry"),
+    ("before", Some("guard"), "guard", "prog_type=tracing expected_attach_type=trace_fentry"),
+    ("after", None, "guard", "prog_type=tracing expected_attach_type=trace_fexit"),
+    ("after", Some("verdict"), "verdict", "prog_type=tracing expected_attach_type=trace_fexit"),
 ];
 
 #[test]
@@ -76,7 +76,8 @@ fn the_named_function_is_asked_for_or_the_sections_or_the_main_one() {
         loader.load(attaching(program, some_fd(), *given)).unwrap();
         let text = loader.kernel().transcript().to_string();
         let line = text.lines().find(|line| line.contains("PROG_LOAD")).unwrap();
-        let hook = format!(" hook={}@given\\sfor\\s\"{program}\" ", id(meant).0);
+        let hook =
+            format!(" attach_btf_id={} attach_btf_obj_fd=fd:given\\sfor\\s\"{program}\" ", id(meant).0);
         assert!(line.contains(&hook) && line.contains(asked), "{program} {given:?}: {hook} {line}");
         assert_eq!(text.matches("PROG_FUNCTIONS").count(), 1);
 
@@ -164,8 +165,8 @@ fn another_function_of_the_kernel_is_asked_for() {
     let loader = Loader::with_kernel(Recorder::new(DryRun::new()), Machine::NEWEST);
     loader.load(object).unwrap();
     let text = loader.kernel().transcript().to_string();
-    assert_eq!(word(&text, "nowhere", "hook="), word(&text, "entry", "hook="));
-    assert_ne!(word(&text, "leaving", "hook="), word(&text, "entry", "hook="));
+    assert_eq!(word(&text, "nowhere", "attach_btf_id="), word(&text, "entry", "attach_btf_id="));
+    assert_ne!(word(&text, "leaving", "attach_btf_id="), word(&text, "entry", "attach_btf_id="));
 
     let mut object = Object::open(path_of("hooks.o")).unwrap();
     object.set_autoload("entry", true).unwrap();

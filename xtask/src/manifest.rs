@@ -160,6 +160,7 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/two_readings.o", "tests/fixtures/two_readings.c", Ship, &[]),
     object("tests/fixtures/typed_maps.o", "tests/fixtures/typed_maps.c", Ship, &[]),
     object("tests/fixtures/typed_maps-bigendian.o", "tests/fixtures/typed_maps.c", Ship, &["--target=bpfeb"]),
+    object("tests/fixtures/types.o", "tests/fixtures/types.c", Ship, &[]),
     object("tests/fixtures/unknown.o", "tests/fixtures/unknown.c", Ship, &[]),
     object("tests/fixtures/values.o", "tests/fixtures/values.c", Ship, &[]),
     object("tests/fixtures/version.o", "tests/fixtures/version.c", Ship, &[]),

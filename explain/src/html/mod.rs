@@ -4,11 +4,13 @@
 //! escapes it; style and script are files beside this one. Without the script all of it can be read: the script adds the
 //! choice between before and after, and a panel about the instruction under the pointer.
 
+mod btf;
 mod changes;
 mod code;
 mod drawing;
 mod file;
 mod graph;
+mod join;
 mod kernel;
 mod log;
 mod maps;
@@ -54,7 +56,7 @@ pub fn html(explanation: &Explanation) -> String {
                 (top(explanation))
                 (contents(explanation))
                 main {
-                    @for part in Part::ALL {
+                    @for part in shown(explanation) {
                         (section(explanation, &places, part))
                     }
                 }
@@ -83,12 +85,18 @@ fn top(explanation: &Explanation) -> Markup {
     }
 }
 
+/// The parts that there are: one file was joined with nothing.
+fn shown(explanation: &Explanation) -> impl Iterator<Item = Part> {
+    let joined = explanation.join.is_some();
+    Part::ALL.into_iter().filter(move |part| joined || *part != Part::Join)
+}
+
 /// The table of contents: parts, and what is in them.
 fn contents(explanation: &Explanation) -> Markup {
     html! {
         nav.contents aria-label="Contents" {
             ol {
-                @for part in Part::ALL {
+                @for part in shown(explanation) {
                     li {
                         a href={ "#" (part.name()) } { (heading(part)) }
                         (entries(explanation, part))
@@ -120,7 +128,7 @@ fn entries(explanation: &Explanation, part: Part) -> Markup {
             .map(|linked| (places::linked(linked.program), linked.name.as_str()))
             .collect(),
         Part::Kernel => explanation.kernel.iter().flat_map(kernel::entries).collect(),
-        Part::File | Part::Graph | Part::Plan => Vec::new(),
+        Part::Join | Part::File | Part::Graph | Part::Btf | Part::Plan => Vec::new(),
     };
     html! {
         @if !named.is_empty() {
@@ -135,12 +143,14 @@ fn entries(explanation: &Explanation, part: Part) -> Markup {
 
 const fn heading(part: Part) -> &'static str {
     match part {
+        Part::Join => "Join",
         Part::File => "File",
         Part::Maps => "Maps",
         Part::Programs => "Programs",
         Part::Code => "Code",
         Part::Relocations => "Relocations",
         Part::Graph => "Graph",
+        Part::Btf => "Types",
         Part::Plan => "Plan",
         Part::Kernel => "Kernel",
     }
@@ -162,12 +172,17 @@ fn section(explanation: &Explanation, places: &Places<'_>, part: Part) -> Markup
 
 fn show(explanation: &Explanation, places: &Places<'_>, part: Part) -> Markup {
     match part {
+        Part::Join => match &explanation.join {
+            Some(join) => join::join(join),
+            None => html! {},
+        },
         Part::File => file::file(&explanation.file),
         Part::Maps => maps::maps(&explanation.maps),
         Part::Programs => programs::programs(&explanation.programs),
         Part::Code => code::functions(explanation, places),
         Part::Relocations => changes::linked(explanation, places),
         Part::Graph => graph::graph(explanation, places),
+        Part::Btf => btf::btf(&explanation.btf),
         Part::Plan => parts::plan(&explanation.plan),
         Part::Kernel => match &explanation.kernel {
             Some(kernel) => kernel::kernel(kernel, explanation),

@@ -2,7 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::model::{Call, Plan};
+use crate::model::{Argument, Call, Plan};
 
 /// A word and what is to be said about it; stands in a `dl.facts`.
 pub(super) fn fact(word: &str, text: impl maud::Render) -> Markup {
@@ -68,16 +68,19 @@ pub(super) fn calls(calls: &[Call]) -> Markup {
                             @let () = explained.push(&call.why);
                             p.why { (call.why) }
                         }
-                        @if !call.arguments.is_empty() {
-                            p.arguments {
-                                @for argument in &call.arguments {
-                                    code { span { (argument.name) "=" } (argument.value) } " "
-                                }
-                            }
-                        }
+                        @if !call.arguments.is_empty() { p.arguments { (arguments(&call.arguments)) } }
+                        @if !call.answer.is_empty() { p.arguments { "→ " (arguments(&call.answer)) } }
                     }
                 }
             }
+        }
+    }
+}
+
+fn arguments(all: &[Argument]) -> Markup {
+    html! {
+        @for argument in all {
+            code { span { (argument.name) "=" } (argument.value) } " "
         }
     }
 }

@@ -6,9 +6,11 @@
 //!
 //! Positions of instructions are in **slots** of 8 bytes, as the kernel counts them; a 64-bit load takes two.
 
+mod btf;
 mod code;
 mod file;
 mod graph;
+mod join;
 mod kernel;
 mod maps;
 mod plan;
@@ -16,12 +18,14 @@ mod programs;
 
 use serde::Serialize;
 
+pub use btf::{Btf, Detail, Fate, FateKind, KindCount, TypeChange};
 pub use code::{
     Change, ChangeKind, Code, Core, CoreStep, Extern, Function, Instruction, Linked, LinkedInstruction,
     Relocation, RelocationKind, SourceLine, Span,
 };
 pub use file::{File, HeaderField, Section, Symbol};
 pub use graph::{Graph, GraphSlot, MapUse, Table, TailCall, TrailStep, Unfit};
+pub use join::{Join, JoinedFile, JoinedName, JoinedPart, JoinedSection, NameMention};
 pub use kernel::{
     Attachment, Kernel, LoadedMap, LoadedProgram, MachineInstruction, MessagePart, RefusedProgram,
     SlotInKernel, Xlated, XlatedInstruction,
@@ -45,7 +49,9 @@ pub struct Explanation {
     pub machine: Machine,
     /// Parts that could not be made, and why.
     pub problems: Vec<Problem>,
-    /// The file: header, sections, symbols.
+    /// How several files became one object, if there were several.
+    pub join: Option<Join>,
+    /// The file: header, sections, symbols. Of several files that were joined what they became, which has no header.
     pub file: File,
     /// Maps, by their index in `map_fd[]`.
     pub maps: Vec<Map>,
@@ -59,6 +65,8 @@ pub struct Explanation {
     pub linked: Vec<Linked>,
     /// Tail calls, jump tables, and which program uses which map.
     pub graph: Graph,
+    /// The object's types, and what becomes of them on their way to the kernel.
+    pub btf: Btf,
     /// The kernel calls that load it, in order.
     pub plan: Plan,
     /// What the kernel said, if it was asked (`--live`).
@@ -102,6 +110,8 @@ pub struct Problem {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
+    /// [`Explanation::join`].
+    Join,
     /// [`Explanation::file`].
     File,
     /// [`Explanation::maps`].
@@ -114,6 +124,8 @@ pub enum Part {
     Relocations,
     /// [`Explanation::graph`].
     Graph,
+    /// [`Explanation::btf`].
+    Btf,
     /// [`Explanation::plan`].
     Plan,
     /// [`Explanation::kernel`].
@@ -122,13 +134,15 @@ pub enum Part {
 
 impl Part {
     /// All parts, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::Join,
         Self::File,
         Self::Maps,
         Self::Programs,
         Self::Code,
         Self::Relocations,
         Self::Graph,
+        Self::Btf,
         Self::Plan,
         Self::Kernel,
     ];
@@ -136,12 +150,14 @@ impl Part {
     /// What `--section` calls it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Join => "join",
             Self::File => "file",
             Self::Maps => "maps",
             Self::Programs => "programs",
             Self::Code => "code",
             Self::Relocations => "relocations",
             Self::Graph => "graph",
+            Self::Btf => "btf",
             Self::Plan => "plan",
             Self::Kernel => "kernel",
         }

@@ -28,16 +28,19 @@ pub struct Call {
     pub arguments: Vec<Argument>,
     /// Why it is made.
     pub why: String,
-    /// What the kernel answered, if it was asked: `ok` or an errno, and what came with it.
+    /// What the kernel answered, if it was asked: `ok` or an errno.
     pub reply: Option<String>,
+    /// What came with the answer: a new descriptor (`fd`), fields of what was asked for. Logs and code are shown where they
+    /// are explained.
+    pub answer: Vec<Argument>,
 }
 
-/// An argument of a call.
+/// An argument of a call, or a part of its answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Argument {
-    /// Its name.
+    /// Its name, as the kernel's header has it.
     pub name: String,
-    /// Its value, with names in place of descriptors; long ones are cut.
+    /// Its value, with units, names of types and flags, and names in place of descriptors; long values of maps are cut.
     pub value: String,
 }

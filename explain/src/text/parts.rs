@@ -1,7 +1,7 @@
 //! The file, programs, and the plan.
 
-use super::page::{Page, Piece, bad, code, dim, name, plain};
-use crate::model::{Call, File, Plan, Program, Section, Symbol};
+use super::page::{Page, Piece, bad, code, dim, name, plain, together};
+use crate::model::{Argument, Call, File, Plan, Program, Section, Symbol};
 
 pub(super) fn file(page: &mut Page, file: &File) {
     for field in &file.header {
@@ -139,10 +139,16 @@ pub(super) fn calls(page: &mut Page, calls: &[Call]) {
             explained.push(&call.why);
             page.line(7, 9, &[dim(&call.why)]);
         }
-        let arguments: Vec<String> =
-            call.arguments.iter().map(|argument| format!("{}={}", argument.name, argument.value)).collect();
-        if !arguments.is_empty() {
-            page.line(7, 9, &[plain(arguments.join("  "))]);
+        if !call.arguments.is_empty() {
+            page.line(7, 9, &[plain(arguments(&call.arguments))]);
+        }
+        if !call.answer.is_empty() {
+            page.line(7, 9, &[plain(format!("-> {}", arguments(&call.answer)))]);
         }
     }
+}
+
+fn arguments(all: &[Argument]) -> String {
+    let word = |argument: &Argument| format!("{}={}", argument.name, together(&argument.value));
+    all.iter().map(word).collect::<Vec<_>>().join("  ")
 }

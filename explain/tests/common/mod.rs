@@ -11,6 +11,7 @@ use rxdp_explain::{Entry, Stages, explain};
 use rxdp_loader::btf::TargetBtf;
 use rxdp_loader::core_relo::KernelTypes;
 use rxdp_loader::elf;
+use rxdp_loader::externs::{self, Facts};
 use rxdp_loader::features::Machine;
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Ask, Given};
@@ -43,12 +44,23 @@ pub(crate) fn all() -> Vec<String> {
     names
 }
 
+/// What the kernel is configured with.
+const KCONFIG: &str =
+    "CONFIG_BPF_SYSCALL=y\nCONFIG_HZ=250\nCONFIG_VETH=m\nCONFIG_DEFAULT_HOSTNAME=\"(none)\"\n";
+
 /// An object, explained. Its code is fitted to the types of another object, if there is one.
 pub(crate) fn explained(name: &str, types: Option<&str>) -> Explanation {
+    explained_for(name, types, &Machine::NEWEST)
+}
+
+/// The same for another kernel.
+pub(crate) fn explained_for(name: &str, types: Option<&str>, machine: &Machine) -> Explanation {
     let bytes = fs::read(path_of(name)).expect("an object");
     let elf = elf::parse(&bytes).expect("an ELF file");
     let stem = rxdp_loader::object_name(Path::new(name));
-    let spec = spec::collect(&elf, &stem, Dialects::default()).expect("an object that means something");
+    let mut spec = spec::collect(&elf, &stem, Dialects::default()).expect("an object that means something");
+    let facts = Facts { kconfig: Some(KCONFIG.to_string()), ..Facts::default() };
+    externs::resolve(&mut spec, machine, &facts).expect("values that fit");
     let linked = match types {
         None => link::link(spec),
         Some(types) => {
@@ -56,16 +68,17 @@ pub(crate) fn explained(name: &str, types: Option<&str>) -> Explanation {
             link::link_with(spec, answers)
         }
     };
-    let (plan, entry, problems) = planned(&linked);
+    let (plan, entry, problems) = planned(&linked, machine);
     explain(&Stages {
         path: name,
         name: &stem,
         bytes: &bytes,
         elf: &elf,
+        joining: None,
         linked: Some(&linked),
         plan: plan.as_ref(),
         calls: &plan.as_ref().map(calls).unwrap_or_default(),
-        machine: &Machine::NEWEST,
+        machine,
         types: types.unwrap_or("none"),
         entry,
         problems,
@@ -80,11 +93,14 @@ fn answers(spec: &ObjectSpec, file: &[u8]) -> Answers {
 }
 
 /// As the command plans: XDP programs are the entry, and what has one reading is filled in.
-fn planned(linked: &LinkedObject) -> (Option<LoadPlan<'_>>, Option<Entry>, Vec<Problem>) {
+fn planned<'o>(
+    linked: &'o LinkedObject,
+    machine: &Machine,
+) -> (Option<LoadPlan<'o>>, Option<Entry>, Vec<Problem>) {
     let mut options = Options { default_type: Some(ProgType::XDP), ..Options::default() };
     let problem =
         |error: plan::PlanError| Problem { part: rxdp_explain::model::Part::Plan, why: error.to_string() };
-    let first = match plan::plan(linked, &Machine::NEWEST, &options) {
+    let first = match plan::plan(linked, machine, &options) {
         Ok(plan) => plan,
         Err(error) => return (None, None, vec![problem(error)]),
     };
@@ -105,7 +121,7 @@ fn planned(linked: &LinkedObject) -> (Option<LoadPlan<'_>>, Option<Entry>, Vec<P
         let value = SlotValue::Program(one.program);
         options.slots.push(FillSlot { map: one.map, key: one.key, value, from: SlotSource::Inferred });
     }
-    let plan = plan::plan(linked, &Machine::NEWEST, &options).expect("the plan with one slot more");
+    let plan = plan::plan(linked, machine, &options).expect("the plan with one slot more");
     (Some(plan), Some(Entry { program, given: false, conclusion }), Vec::new())
 }
 

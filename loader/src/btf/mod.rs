@@ -1,10 +1,11 @@
 //! BTF: the C types, function prototypes and source lines that clang stores beside the code.
 //!
 //! `parse` reads the section `.BTF` into [`Btf`], `encode` writes it back for this machine's kernel, `ext` reads
-//! `.BTF.ext`, `target` finds types in a kernel's BTF without reading all of it. The room knows types by number and name; what they mean for a map or a program is not its business.
+//! `.BTF.ext`, `target` finds types in a kernel's BTF without reading all of it, `change` keeps what stages change in types. The room knows types by number and name; what they mean for a map or a program is not its business.
 //!
 //! Source: `Documentation/bpf/btf.rst`, `include/uapi/linux/btf.h`.
 
+mod change;
 mod dedup;
 mod encode;
 mod ext;
@@ -21,6 +22,8 @@ use alloc::string::String;
 
 use crate::bytes::Truncated;
 
+pub(crate) use change::Editor;
+pub use change::{TypeChange, TypeReason, undo_types};
 pub use ext::{BtfExt, CoreRelo, FuncInfo, LineInfo};
 pub use graph::{TypeGraph, essential};
 pub use target::{TargetBtf, Wanted};

@@ -232,6 +232,11 @@ impl Kind {
         }
     }
 
+    /// Whether it says who can see it.
+    pub const fn has_linkage(&self) -> bool {
+        matches!(self, Self::Func { .. } | Self::Var { .. })
+    }
+
     /// Whether it is a structure.
     pub const fn is_struct(&self) -> bool {
         matches!(self, Self::Composite { union: false, .. })

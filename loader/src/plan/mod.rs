@@ -29,7 +29,6 @@ use crate::features::{Features, KernelVersion, Machine};
 use crate::insn::Insn;
 use crate::link::{LinkedObject, LinkedProgram};
 use crate::patch::{self, Patch};
-use crate::sanitize;
 use crate::spec::{MapId, ProgId};
 use crate::uapi::{AttachType, KernelName, MapFlags, MapType, ProgFlags, ProgType};
 
@@ -38,6 +37,7 @@ pub use error::PlanError;
 pub use fault::MapFault;
 pub use needs::needs;
 pub use slots::fit_one_table;
+pub use types::{AllNeeded, Need, Needed, SentTypes};
 
 /// The kernel calls that load an object.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct LoadPlan<'o> {
     /// What the kernel is told of the programs' license: the user's word, or what the object says; empty if nobody
     /// says.
     pub license: String,
+    /// What becomes of the object's types; `None` if it has none, or the kernel takes none.
+    pub types: Option<SentTypes>,
     /// The calls, in order.
     pub steps: Vec<Step>,
     /// Programs that no call can load, and why.
@@ -382,14 +384,12 @@ pub fn plan<'o>(
     // Growing by and by would copy thousands of them again and again.
     let mut steps =
         Vec::with_capacity(object.spec.maps.len().saturating_mul(2).saturating_add(programs.len()));
-    if let Some(btf) = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF)) {
-        let needed = types::needed(object);
-        let btf = program::context_types(object, btf, machine.features, &mut programs);
-        // What lowering adds is needed: something refers to it.
-        let is_needed =
-            |id: TypeId| needed.as_ref().is_none_or(|list| *list.get(id.index()).unwrap_or(&true));
-        steps.push(Step::LoadBtf(sanitize::types(&btf, machine.features, is_needed).encode_where(is_needed)));
-    }
+    let btf = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF));
+    let types = btf.map(|btf| {
+        let (data, sent) = types::sent(object, btf, machine.features, &mut programs);
+        steps.push(Step::LoadBtf(data));
+        sent
+    });
     let ids: Vec<ProgId> = programs.iter().map(|load| load.program).collect();
     let pins = pins::all(object, options, machine.features, &ids)?;
     steps.extend(pins.dirs.into_iter().map(Step::PinDir));
@@ -409,6 +409,7 @@ pub fn plan<'o>(
         kernel,
         page_size,
         license,
+        types,
         steps,
         refused,
         refused_slots,

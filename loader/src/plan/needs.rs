@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 use super::{LoadProgram, Options, program, types};
-use crate::btf::TypeId;
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
 use crate::sanitize;
@@ -64,8 +63,6 @@ fn needs_of_types(object: &LinkedObject) -> Features {
     let Some(btf) = &object.spec.btf else {
         return Features::empty();
     };
-    let needed = types::needed(object);
-    let is_needed =
-        |id: TypeId| needed.as_ref().is_none_or(|list| list.get(id.index()).copied().unwrap_or(false));
-    Features::BTF | sanitize::needs_of_types(btf, is_needed)
+    let needed = types::needed(object, btf);
+    Features::BTF | sanitize::needs_of_types(btf, |id| needed.contains(id))
 }

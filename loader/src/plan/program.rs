@@ -11,7 +11,7 @@ use crate::bytes::Endian;
 use crate::candidates::{self, Candidate};
 use crate::features::{Features, Machine};
 use crate::link::LinkedObject;
-use crate::sanitize;
+use crate::sanitize::{self, Lowered};
 use crate::spec::section::SectionFlags;
 use crate::spec::{MapOrigin, ProgId, ProgramSpec, SectionRule, SlotHint, StructOps};
 use crate::target::{Attach, AttachError};
@@ -193,9 +193,9 @@ pub(super) fn context_types<'b>(
     btf: &'b Btf,
     features: Features,
     programs: &mut [LoadProgram],
-) -> Cow<'b, Btf> {
+) -> Lowered<'b> {
     if features.contains(Features::ARG_CTX_TAG) {
-        return Cow::Borrowed(btf);
+        return Lowered { types: Cow::Borrowed(btf), changes: Vec::new() };
     }
     let mut contexts = sanitize::Contexts::of(btf);
     for load in programs {

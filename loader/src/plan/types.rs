@@ -7,23 +7,98 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::btf::{Btf, Kind, TypeGraph, TypeId};
+use super::{LoadProgram, program};
+use crate::btf::{Btf, Kind, TypeChange, TypeGraph, TypeId};
+use crate::features::Features;
 use crate::link::LinkedObject;
+use crate::sanitize::{self, Lowered};
 use crate::spec::{Inner, MapSpec};
 
 /// Tags by which the kernel finds types by name, or asks about what pointers point to. An object that has some is left as
 /// it is.
 const TELLING_TAGS: &[&[u8]] = &[b"contains:", b"kptr", b"percpu_kptr", b"uptr"];
 
-/// For each type whether it is needed; `None` if all are.
-pub(super) fn needed(object: &LinkedObject) -> Option<Vec<bool>> {
-    let btf = object.spec.btf.as_ref()?;
-    if asks_by_type(object) || btf.types.iter().any(|ty| has_telling_tag(btf, &ty.kind, ty.name)) {
-        return None;
+/// What becomes of an object's types on their way to the kernel. Those in [`Step::LoadBtf`](super::Step::LoadBtf) have the
+/// same numbers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SentTypes {
+    /// Which types the kernel must see. In place of the others it gets a pointer to nothing.
+    pub needed: Needed,
+    /// What is other about those that it sees than in [`ObjectSpec::btf`](crate::spec::ObjectSpec::btf), in the order in
+    /// which it was changed.
+    pub changes: Vec<TypeChange>,
+}
+
+/// Which types the kernel must see.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Needed {
+    /// All of them.
+    All(AllNeeded),
+    /// These, by their numbers. Types behind the last are needed, too.
+    Some(Vec<Need>),
+}
+
+/// Why the kernel must see all types.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AllNeeded {
+    /// The code carries numbers of types: the kernel looks at those in all detail.
+    Numbers,
+    /// This tag makes it look for types by name, or ask about what pointers point to.
+    Tag(TypeId),
+}
+
+/// Why the kernel must see a type.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Need {
+    /// It need not: it will not ask about it.
+    #[default]
+    Not,
+    /// Keys and values of maps consist of it.
+    Map,
+    /// Functions of programs consist of it: what they take and return.
+    Function,
+    /// It is a tag on one of those.
+    Tag,
+}
+
+impl Needed {
+    /// Whether the kernel must see this type.
+    pub fn contains(&self, id: TypeId) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::Some(list) => list.get(id.index()).is_none_or(|need| *need != Need::Not),
+        }
+    }
+}
+
+/// The object's types as the kernel gets them, and what became of them. Functions whose types are others for this kernel are
+/// noted with their programs.
+pub(super) fn sent(
+    object: &LinkedObject,
+    btf: &Btf,
+    features: Features,
+    programs: &mut [LoadProgram],
+) -> (Vec<u8>, SentTypes) {
+    let Lowered { types, changes } = program::context_types(object, btf, features, programs);
+    let mut sent = SentTypes { needed: needed(object, btf), changes };
+    let Lowered { types, mut changes } = sanitize::types(&types, features, |id| sent.needed.contains(id));
+    sent.changes.append(&mut changes);
+    (types.encode_where(|id| sent.needed.contains(id)), sent)
+}
+
+/// For each type whether it is needed.
+pub(super) fn needed(object: &LinkedObject, btf: &Btf) -> Needed {
+    if asks_by_type(object) {
+        return Needed::All(AllNeeded::Numbers);
+    }
+    let mut types = (0u32..).map(TypeId).zip(&btf.types);
+    if let Some((tag, _)) = types.find(|(_, ty)| has_telling_tag(btf, &ty.kind, ty.name)) {
+        return Needed::All(AllNeeded::Tag(tag));
     }
     let mut search = Search {
         btf,
-        needed: vec![false; btf.types.len()],
+        need: Need::Map,
+        needed: vec![Need::Not; btf.types.len()],
         followed: vec![false; btf.types.len()],
         open: Vec::new(),
     };
@@ -37,13 +112,14 @@ pub(super) fn needed(object: &LinkedObject) -> Option<Vec<bool>> {
             search.add(value, Pointers::End);
         }
     }
+    search.run(Need::Map);
     let programs = object.programs.iter().flatten();
     for (_, func) in programs.flat_map(|program| &program.func_info) {
         search.add(*func, Pointers::End);
     }
-    search.run();
+    search.run(Need::Function);
     search.add_tags();
-    Some(search.needed)
+    Needed::Some(search.needed)
 }
 
 /// Whether code carries numbers of its own object's types: the kernel will look at those types in all detail.
@@ -68,7 +144,9 @@ enum Pointers {
 
 struct Search<'b> {
     btf: &'b Btf,
-    needed: Vec<bool>,
+    /// What is looked for at the moment.
+    need: Need,
+    needed: Vec<Need>,
     /// Types behind which pointers were followed.
     followed: Vec<bool>,
     open: Vec<(TypeId, Pointers)>,
@@ -79,17 +157,16 @@ impl Search<'_> {
         self.open.push((id, pointers));
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, need: Need) {
+        self.need = need;
         while let Some((id, pointers)) = self.open.pop() {
             let Some(kind) = self.btf.kind(id) else {
                 continue;
             };
-            let newly = |list: &mut Vec<bool>| {
-                list.get_mut(id.index()).is_some_and(|known| !core::mem::replace(known, true))
-            };
             // What was reached as a value before may now be reached as a parameter, and leads further then: once.
-            let further = pointers == Pointers::Once && leads_on(kind) && newly(&mut self.followed);
-            if newly(&mut self.needed) || further {
+            let parameter = pointers == Pointers::Once && leads_on(kind);
+            let further = parameter && newly(&mut self.followed, id, true);
+            if newly(&mut self.needed, id, self.need) || further {
                 self.follow(kind, pointers);
             }
         }
@@ -131,9 +208,9 @@ impl Search<'_> {
     fn add_tags(&mut self) {
         for (at, ty) in self.btf.types.iter().enumerate() {
             if let Kind::DeclTag { target, .. } = &ty.kind {
-                let on_needed = self.needed.get(target.index()).copied().unwrap_or(false);
+                let on_needed = self.needed.get(target.index()).is_some_and(|need| *need != Need::Not);
                 if let Some(needed) = self.needed.get_mut(at) {
-                    *needed = on_needed;
+                    *needed = if on_needed { Need::Tag } else { Need::Not };
                 }
             }
         }
@@ -151,4 +228,10 @@ const fn leads_on(kind: &Kind) -> bool {
             | Kind::Restrict(_)
             | Kind::TypeTag { .. }
     )
+}
+
+/// Sets what stands at this type's place; whether that was still unset.
+fn newly<T: Default + PartialEq>(list: &mut [T], id: TypeId, to: T) -> bool {
+    let place = list.get_mut(id.index()).filter(|place| **place == T::default());
+    place.map(|place| *place = to).is_some()
 }

@@ -10,7 +10,8 @@ use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::btf::{Btf, Kind, Linkage, StrOff, Type, TypeGraph, TypeId};
+use super::Lowered;
+use crate::btf::{Btf, Kind, Linkage, StrOff, Type, TypeChange, TypeGraph, TypeId, TypeReason};
 use crate::uapi::ProgType;
 
 /// The tag on an argument.
@@ -52,6 +53,7 @@ pub struct Contexts<'b> {
     /// Tagged arguments by function, from 0.
     tagged: BTreeMap<TypeId, Vec<u32>>,
     made: BTreeMap<(TypeId, &'static str), TypeId>,
+    changes: Vec<TypeChange>,
 }
 
 impl<'b> Contexts<'b> {
@@ -66,7 +68,7 @@ impl<'b> Contexts<'b> {
             tagged.entry(target).or_default().extend(argument);
         }
         tagged.retain(|_, arguments| !arguments.is_empty());
-        Self { btf: Cow::Borrowed(btf), tagged, made: BTreeMap::new() }
+        Self { btf: Cow::Borrowed(btf), tagged, made: BTreeMap::new(), changes: Vec::new() }
     }
 
     /// The type that a function has where a program of this type calls it, if it is another than its own.
@@ -95,8 +97,8 @@ impl<'b> Contexts<'b> {
     }
 
     /// The object's types, with those that were added.
-    pub fn into_types(self) -> Cow<'b, Btf> {
-        self.btf
+    pub fn into_types(self) -> Lowered<'b> {
+        Lowered { types: self.btf, changes: self.changes }
     }
 
     /// Only the name of the structure counts.
@@ -111,6 +113,7 @@ impl<'b> Contexts<'b> {
         let types = &mut self.btf.to_mut().types;
         let id = TypeId(u32::try_from(types.len()).ok()?);
         types.push(Type { name, kind });
+        self.changes.push(TypeChange { id, before: None, reason: TypeReason::Context });
         Some(id)
     }
 }
@@ -150,7 +153,7 @@ mod tests {
         assert_ne!(contexts.function(TypeId(3), ProgType::XDP), Some(made));
         assert_eq!(contexts.function(TypeId(3), ProgType::TRACING), None, "nobody knows its context");
 
-        let types = contexts.into_types();
+        let types = contexts.into_types().types;
         let Some(Kind::Func { proto, .. }) = types.kind(made) else { panic!("no function") };
         let Some(Kind::FuncProto { params, .. }) = types.kind(*proto) else { panic!("no prototype") };
         let Some(Kind::Ptr(structure)) = types.kind(params[1].ty) else { panic!("no pointer") };
@@ -164,7 +167,7 @@ mod tests {
         for btf in [types(b"arg:other", Linkage::GLOBAL), types(TAG, Linkage::STATIC)] {
             let mut contexts = Contexts::of(&btf);
             assert_eq!(contexts.function(TypeId(3), ProgType::XDP), None);
-            assert_eq!(contexts.into_types().types.len(), 5);
+            assert_eq!(contexts.into_types().types.types.len(), 5);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::uapi::KernelName;
 
 pub use code::{helpers, needs_of_code};
 pub use context::Contexts;
-pub use types::{TYPE_FEATURES, is_kept, needs_of_types, types};
+pub use types::{Lowered, TYPE_FEATURES, is_kept, needs as needs_of_type, needs_of_types, types};
 
 /// A name of a map or program as the kernel takes it; empty where it knows no names.
 pub fn name(name: &str, has: Features) -> KernelName {

@@ -4,7 +4,9 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::btf::{Btf, Kind, Linkage, Member, SecVar, StrOff, Type, TypeGraph, TypeId};
+use crate::btf::{
+    Btf, Kind, Linkage, Member, SecVar, StrOff, Type, TypeChange, TypeGraph, TypeId, TypeReason,
+};
 use crate::features::Features;
 
 /// Features on which it depends how types look to the kernel.
@@ -23,20 +25,37 @@ pub const TYPE_FEATURES: Features = Features::FUNC_INFO
 /// An integer of one byte, in place of what has no counterpart: larger ones may not fit where the type stands.
 const BYTE: Kind = Kind::Int { size: 1, detail: 8 };
 
+/// Types for a kernel, and what is other about them.
+#[derive(Debug)]
+pub struct Lowered<'b> {
+    /// The types.
+    pub types: Cow<'b, Btf>,
+    /// What was changed, in this order.
+    pub changes: Vec<TypeChange>,
+}
+
 /// The types as a kernel with these features takes them; those that are not needed stay as they are. A type keeps its
 /// number; some are added behind the last.
-pub fn types(btf: &Btf, has: Features, is_needed: impl Fn(TypeId) -> bool) -> Cow<'_, Btf> {
+pub fn types(btf: &Btf, has: Features, is_needed: impl Fn(TypeId) -> bool) -> Lowered<'_> {
     if has.contains(TYPE_FEATURES) {
-        return Cow::Borrowed(btf);
+        return Lowered { types: Cow::Borrowed(btf), changes: Vec::new() };
     }
     let mut out = Lowering { btf, has, strings: btf.strings.clone(), byte: None };
-    let numbered = (0u32..).map(TypeId).zip(&btf.types);
-    let lowered = numbered.map(|(id, ty)| if is_needed(id) { out.lowered(ty) } else { ty.clone() });
-    let mut types: Vec<Type> = lowered.collect();
-    if out.byte.is_some() {
-        types.push(Type { name: StrOff(0), kind: BYTE });
+    let mut types = Vec::with_capacity(btf.types.len());
+    let mut changes = Vec::new();
+    let mut note = |id, before| changes.push(TypeChange { id, before, reason: TypeReason::Lacking });
+    for (id, ty) in (0u32..).map(TypeId).zip(&btf.types) {
+        let lowered = if is_needed(id) { out.lowered(ty) } else { ty.clone() };
+        if lowered != *ty {
+            note(id, Some(ty.clone()));
+        }
+        types.push(lowered);
     }
-    Cow::Owned(Btf { types, strings: out.strings })
+    if let Some(id) = out.byte {
+        types.push(Type { name: StrOff(0), kind: BYTE });
+        note(id, None);
+    }
+    Lowered { types: Cow::Owned(Btf { types, strings: out.strings }), changes }
 }
 
 /// Features on which it depends how these types look to the kernel.
@@ -51,7 +70,7 @@ pub fn is_kept(btf: &Btf, id: TypeId, has: Features) -> bool {
 }
 
 /// What a kernel must have to take this type as it is.
-fn needs(btf: &Btf, ty: &Type) -> Features {
+pub fn needs(btf: &Btf, ty: &Type) -> Features {
     let attribute = |is: &bool| if *is { Features::BTF_ATTRIBUTES } else { Features::empty() };
     match &ty.kind {
         Kind::Var { .. } => Features::BTF_DATASEC,

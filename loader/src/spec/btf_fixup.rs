@@ -7,42 +7,42 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::function::Place;
-use crate::btf::{Btf, Kind, Linkage};
+use crate::btf::{Editor, Kind, Linkage, TypeId, TypeReason};
 use crate::elf::{self, Binding, ElfObject, Section, Symbol};
 
 /// Fills in the open places.
-pub(super) fn apply(btf: &mut Btf, elf: &ElfObject<'_>, functions: &[Place]) {
+pub(super) fn apply(types: &mut Editor<'_>, elf: &ElfObject<'_>, functions: &[Place]) {
     let symbols = ByName::of(elf.symbols.iter().filter(|s| s.binding != Binding::Local));
     let hidden: BTreeSet<&str> = functions.iter().filter(|f| f.hidden).map(|f| f.name.as_str()).collect();
-    for at in 0..btf.types.len() {
+    for id in (0u32..).map(TypeId).take(types.btf().types.len()) {
         // Names are looked at only where they matter: an object may have many types.
-        match btf.types.get(at).map(|ty| (ty.name, &ty.kind)) {
-            Some((name, Kind::Datasec { .. })) => {
+        match types.btf().kind(id) {
+            Some(Kind::Datasec { .. }) => {
                 // Sections of externs (`.ksyms`, `.kconfig`) are in no file.
-                if let Some(section) = elf.section_named(&btf.string(name)) {
-                    data_section(btf, at, section, &symbols);
+                if let Some(section) = elf.section_named(&types.btf().name(id)) {
+                    data_section(types, id, section, &symbols);
                 }
             }
-            Some((name, Kind::Func { linkage: Linkage::GLOBAL, .. }))
-                if hidden.contains(btf.string(name).as_ref()) =>
+            Some(Kind::Func { linkage: Linkage::GLOBAL, .. })
+                if hidden.contains(types.btf().name(id).as_ref()) =>
             {
-                make_static(btf, at);
+                make_static(types, id);
             }
             _ => {}
         }
     }
 }
 
-fn data_section(btf: &mut Btf, at: usize, section: &Section<'_>, symbols: &ByName<'_, '_>) {
-    let Some(Kind::Datasec { size, mut vars }) = btf.types.get(at).map(|ty| ty.kind.clone()) else {
+fn data_section(types: &mut Editor<'_>, id: TypeId, section: &Section<'_>, symbols: &ByName<'_, '_>) {
+    let Some(Kind::Datasec { size, mut vars }) = types.btf().kind(id).cloned() else {
         return;
     };
     for var in &mut vars {
         // clang writes the offsets of static variables, whose names need not be unique, and leaves out the others.
-        if matches!(btf.kind(var.var), Some(Kind::Var { linkage: Linkage::STATIC, .. })) {
+        if matches!(types.btf().kind(var.var), Some(Kind::Var { linkage: Linkage::STATIC, .. })) {
             continue;
         }
-        let symbol = symbols.get(&btf.name(var.var));
+        let symbol = symbols.get(&types.btf().name(var.var));
         let Some(symbol) = symbol.filter(|s| s.place == elf::Place::Section(section.idx)) else {
             continue;
         };
@@ -50,25 +50,19 @@ fn data_section(btf: &mut Btf, at: usize, section: &Section<'_>, symbols: &ByNam
             var.offset = offset;
         }
         if symbol.hidden {
-            make_static(btf, var.var.index());
+            make_static(types, var.var);
         }
     }
     // The kernel wants them by offset; clang writes them in the order of their names' first use.
     vars.sort_by_key(|var| var.offset);
     let size = if size == 0 { u32::try_from(section.size).unwrap_or(u32::MAX) } else { size };
-    if let Some(ty) = btf.types.get_mut(at) {
-        ty.kind = Kind::Datasec { size, vars };
-    }
+    types.set(id, Kind::Datasec { size, vars }, TypeReason::Section);
 }
 
 /// Hidden symbols are static for the world outside of the file, and the kernel verifies static functions with
 /// what their callers know.
-fn make_static(btf: &mut Btf, at: usize) {
-    if let Some(Kind::Func { linkage, .. } | Kind::Var { linkage, .. }) =
-        btf.types.get_mut(at).map(|t| &mut t.kind)
-    {
-        *linkage = Linkage::STATIC;
-    }
+fn make_static(types: &mut Editor<'_>, id: TypeId) {
+    types.set_linkage(id, Linkage::STATIC, TypeReason::Hidden);
 }
 
 /// Symbols by the hash of their names, then by name. Thousands of variables ask for thousands of symbols, and names that

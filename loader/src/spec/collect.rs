@@ -11,7 +11,7 @@ use super::{
     Dialects, FuncId, Function, MapId, MapSpec, ObjectSpec, ProgramSpec, RelocTarget, Slot, SlotTarget,
     SpecError, btf_fixup, btf_map, data, exceptions, externs, legacy_map, section, struct_ops,
 };
-use crate::btf::{Btf, BtfExt};
+use crate::btf::{Btf, BtfExt, Editor};
 use crate::bytes::{Reader, until_nul};
 use crate::elf::{self, ElfObject};
 use crate::insn::InsnIdx;
@@ -61,8 +61,11 @@ pub fn collect_with(
 ) -> Result<ObjectSpec, SpecError> {
     let places = function::find(elf)?;
     let Types { mut btf, ext } = types;
+    let mut type_changes = Vec::new();
     if let Some(btf) = &mut btf {
-        btf_fixup::apply(btf, elf, &places);
+        let mut types = Editor::new(btf);
+        btf_fixup::apply(&mut types, elf, &places);
+        type_changes = types.into_changes();
     }
     let mut dir = Directory::default();
     for (at, place) in places.iter().enumerate() {
@@ -76,7 +79,9 @@ pub fn collect_with(
         maps.push(spec);
     }
     if let Some(btf) = &mut btf {
-        externs::fix_btf(btf);
+        let mut types = Editor::new(btf);
+        externs::fix_btf(&mut types);
+        type_changes.append(&mut types.into_changes());
     }
     let functions = functions(elf, &dir, &places, &ext)?;
     let mut programs = programs(elf, &places, &functions, dialects);
@@ -93,6 +98,7 @@ pub fn collect_with(
         programs,
         externs,
         btf,
+        type_changes,
         btf_defect: None,
     })
 }

@@ -10,11 +10,100 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Extern, ExternKind, KconfigForm, MapId, MapOrigin, MapSpec, SpecError, data};
-use crate::btf::{Btf, Kind, Linkage, SecVar, StrOff, Type, TypeGraph, TypeId};
+use super::{MapId, MapOrigin, MapSpec, SpecError, data};
+use crate::btf::{Btf, Editor, Kind, Linkage, SecVar, StrOff, Type, TypeGraph, TypeId, TypeReason};
 use crate::bytes::to_usize;
 use crate::elf::{Binding, ElfObject, Place};
 use crate::uapi::{MapFlags, MapType};
+
+/// Something that the object declares and the kernel, or its configuration, defines.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Extern {
+    /// Whether the object can do without it.
+    pub weak: bool,
+    /// What it is.
+    pub kind: ExternKind,
+    /// What it turned out to be; `None` until [`crate::externs::resolve`] has found out, and if it could not.
+    pub value: Option<ExternValue>,
+    /// Who said what a variable of `.kconfig` is; `None` until somebody was asked.
+    pub said: Option<KconfigSource>,
+}
+
+/// Who says what a variable of `.kconfig` is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KconfigSource {
+    /// The kernel's configuration: what stands there behind `=`.
+    Configuration(String),
+    /// The loader knows it of the kernel.
+    Loader,
+    /// Nobody: the configuration does not mention it, or could not be read.
+    Nobody {
+        /// Whether the object can do without it. Then it stays 0.
+        weak: bool,
+    },
+}
+
+/// What an extern is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExternKind {
+    /// A variable of `.kconfig`.
+    Kconfig {
+        /// The map of these variables.
+        map: MapId,
+        /// Where it stands in the map's value, in **bytes**.
+        offset: u32,
+        /// Its size in **bytes**.
+        size: u32,
+        /// What its type is.
+        form: KconfigForm,
+    },
+    /// `const void NAME __ksym`: the address of a kernel symbol.
+    Address,
+    /// A kernel variable with a type, or a kernel function: found in the kernel's BTF.
+    Typed {
+        /// The variable's type behind typedefs and qualifiers, or the function's prototype.
+        ty: TypeId,
+        /// Whether it is a function.
+        function: bool,
+    },
+    /// Nothing says what it is.
+    Unknown,
+}
+
+/// What the type of a `.kconfig` variable is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KconfigForm {
+    /// `bool`.
+    Bool,
+    /// `char`.
+    Char {
+        /// Whether it is signed.
+        signed: bool,
+    },
+    /// A larger integer.
+    Int {
+        /// Whether it is signed.
+        signed: bool,
+    },
+    /// `enum libbpf_tristate`.
+    Tristate,
+    /// An array of `char`.
+    Chars,
+}
+
+/// What an extern turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExternValue {
+    /// A place in a map's value.
+    MapValue {
+        /// The map.
+        map: MapId,
+        /// Where in the value, in **bytes**.
+        offset: u32,
+    },
+    /// An address in the kernel; 0 for what is weak and not there.
+    Address(u64),
+}
 
 const KCONFIG: &str = ".kconfig";
 const KSYMS: &str = ".ksyms";
@@ -30,7 +119,8 @@ pub(super) fn collect(elf: &ElfObject<'_>, btf: Option<&Btf>, next: MapId) -> BT
             (None, Some(btf), Some(var)) => ksym(btf, *var),
             (None, ..) => ExternKind::Unknown,
         };
-        (symbol.name.to_string(), Extern { weak: symbol.binding == Binding::Weak, kind, value: None })
+        let weak = symbol.binding == Binding::Weak;
+        (symbol.name.to_string(), Extern { weak, kind, value: None, said: None })
     });
     externs.collect()
 }
@@ -63,34 +153,36 @@ pub(super) fn kconfig_map(object: &str, btf: Option<&Btf>) -> Result<Option<MapS
 }
 
 /// Makes BTF's sections of externs such as the kernel takes.
-pub(super) fn fix_btf(btf: &mut Btf) {
-    let kconfig = layout(Some(btf));
-    let (int, dummy) = (int_type(btf), dummy_name(btf));
+pub(super) fn fix_btf(types: &mut Editor<'_>) {
+    let kconfig = layout(Some(types.btf()));
+    let dummies = has_ksyms(types.btf()).then(|| Dummies::new(types));
     let mut dummy_var = None;
-    for at in 0..btf.types.len() {
-        let Some(Type { name, kind: Kind::Datasec { vars, .. } }) = btf.types.get(at) else {
+    for id in (0u32..).map(TypeId).take(types.btf().types.len()) {
+        let Some(Type { name, kind: Kind::Datasec { vars, .. } }) = types.btf().get(id) else {
             continue;
         };
-        let (section, vars) = (btf.string(*name).into_owned(), vars.clone());
-        let fixed = match section.as_str() {
-            KCONFIG => fix_kconfig(btf, vars, &kconfig),
-            KSYMS => fix_ksyms(btf, vars, int, dummy, &mut dummy_var),
+        let (section, vars) = (types.btf().string(*name).into_owned(), vars.clone());
+        let (fixed, reason) = match (section.as_str(), dummies) {
+            (KCONFIG, _) => (fix_kconfig(types, vars, &kconfig), TypeReason::Kconfig),
+            (KSYMS, Some(dummies)) => (fix_ksyms(types, vars, dummies, &mut dummy_var), TypeReason::Ksyms),
             _ => continue,
         };
         let end = |var: &SecVar| var.offset.saturating_add(var.size);
         let size = fixed.iter().map(end).max().unwrap_or(0);
-        if let Some(ty) = btf.types.get_mut(at) {
-            ty.kind = Kind::Datasec { size, vars: fixed };
-        }
+        types.set(id, Kind::Datasec { size, vars: fixed }, reason);
     }
 }
 
-fn fix_kconfig(btf: &mut Btf, vars: Vec<SecVar>, layout: &BTreeMap<String, Variable>) -> Vec<SecVar> {
+fn fix_kconfig(
+    types: &mut Editor<'_>,
+    vars: Vec<SecVar>,
+    layout: &BTreeMap<String, Variable>,
+) -> Vec<SecVar> {
     let mut fixed: Vec<SecVar> = vars
         .into_iter()
         .map(|var| {
-            set_linkage(btf, var.var, Linkage::GLOBAL);
-            let place = layout.get(btf.name(var.var).as_ref());
+            types.set_linkage(var.var, Linkage::GLOBAL, TypeReason::Kconfig);
+            let place = layout.get(types.btf().name(var.var).as_ref());
             place.map_or(var, |v| SecVar { var: var.var, offset: v.offset, size: v.size })
         })
         .collect();
@@ -100,32 +192,26 @@ fn fix_kconfig(btf: &mut Btf, vars: Vec<SecVar>, layout: &BTreeMap<String, Varia
 
 /// Functions in `.ksyms` become one dummy variable, variables become integers: all that counts is that it is valid.
 fn fix_ksyms(
-    btf: &mut Btf,
+    types: &mut Editor<'_>,
     vars: Vec<SecVar>,
-    int: TypeId,
-    dummy: StrOff,
+    Dummies { int, name }: Dummies,
     dummy_var: &mut Option<TypeId>,
 ) -> Vec<SecVar> {
     let mut fixed = Vec::with_capacity(vars.len());
     for (at, var) in (0u32..).zip(vars) {
         let offset = at.saturating_mul(4);
-        let proto = if let Some(Kind::Func { proto, .. }) = btf.kind(var.var) { Some(*proto) } else { None };
-        let stands_for = match proto {
-            Some(proto) => {
-                name_parameters(btf, proto, dummy);
-                set_linkage(btf, var.var, Linkage::GLOBAL);
-                *dummy_var.get_or_insert_with(|| {
-                    push(btf, Type { name: dummy, kind: Kind::Var { ty: int, linkage: Linkage::GLOBAL } })
-                })
+        let integer = Kind::Var { ty: int, linkage: Linkage::GLOBAL };
+        let stands_for = match types.btf().kind(var.var) {
+            Some(Kind::Func { proto, .. }) => {
+                name_parameters(types, *proto, name);
+                types.set_linkage(var.var, Linkage::GLOBAL, TypeReason::Ksyms);
+                *dummy_var.get_or_insert_with(|| types.push(Type { name, kind: integer }, TypeReason::Ksyms))
             }
-            None => {
-                if let Some(Kind::Var { ty, linkage }) =
-                    btf.types.get_mut(var.var.index()).map(|t| &mut t.kind)
-                {
-                    (*ty, *linkage) = (int, Linkage::GLOBAL);
-                }
+            Some(Kind::Var { .. }) => {
+                types.set(var.var, integer, TypeReason::Ksyms);
                 var.var
             }
+            _ => var.var,
         };
         fixed.push(SecVar { var: stands_for, offset, size: 4 });
     }
@@ -133,58 +219,46 @@ fn fix_ksyms(
 }
 
 /// The kernel wants names for the parameters of functions that are defined, as these now pretend to be.
-fn name_parameters(btf: &mut Btf, proto: TypeId, dummy: StrOff) {
-    if let Some(Kind::FuncProto { params, .. }) = btf.types.get_mut(proto.index()).map(|t| &mut t.kind) {
-        for param in params.iter_mut().filter(|p| p.ty != TypeId(0) && p.name == StrOff(0)) {
-            param.name = dummy;
-        }
+fn name_parameters(types: &mut Editor<'_>, proto: TypeId, dummy: StrOff) {
+    let Some(Kind::FuncProto { ret, mut params }) = types.btf().kind(proto).cloned() else {
+        return;
+    };
+    for param in params.iter_mut().filter(|p| p.ty != TypeId(0) && p.name == StrOff(0)) {
+        param.name = dummy;
     }
+    types.set(proto, Kind::FuncProto { ret, params }, TypeReason::Ksyms);
 }
 
-fn set_linkage(btf: &mut Btf, id: TypeId, to: Linkage) {
-    if let Some(Kind::Func { linkage, .. } | Kind::Var { linkage, .. }) =
-        btf.types.get_mut(id.index()).map(|t| &mut t.kind)
-    {
-        *linkage = to;
-    }
+/// What stands for what nobody reads.
+#[derive(Clone, Copy)]
+struct Dummies {
+    /// A 4-byte integer.
+    int: TypeId,
+    /// A name for what has none.
+    name: StrOff,
 }
 
-/// A 4-byte integer of the object, or a new one.
-fn int_type(btf: &mut Btf) -> TypeId {
-    let found = btf.types.iter().position(|t| matches!(t.kind, Kind::Int { size: 4, .. }));
-    match found.and_then(|at| u32::try_from(at).ok()) {
-        Some(at) => TypeId(at),
-        None if !has_ksyms(btf) => TypeId(0),
-        None => {
-            let name = dummy_name(btf);
-            push(btf, Type { name, kind: Kind::Int { size: 4, detail: 32 } })
-        }
+impl Dummies {
+    /// The object's own, or new ones.
+    fn new(types: &mut Editor<'_>) -> Self {
+        const NAME: &[u8] = b"dummy_ksym";
+        let there = types.btf().strings.windows(NAME.len().saturating_add(1));
+        let there = there.into_iter().position(|w| w.strip_prefix(NAME) == Some(&[0]));
+        let name = match there.and_then(|at| u32::try_from(at).ok()) {
+            Some(at) => StrOff(at),
+            None => types.add_name(NAME),
+        };
+        let int = types.btf().types.iter().position(|t| matches!(t.kind, Kind::Int { size: 4, .. }));
+        let int = match int.and_then(|at| u32::try_from(at).ok()) {
+            Some(at) => TypeId(at),
+            None => types.push(Type { name, kind: Kind::Int { size: 4, detail: 32 } }, TypeReason::Ksyms),
+        };
+        Self { int, name }
     }
 }
 
 fn has_ksyms(btf: &Btf) -> bool {
     btf.find(KSYMS, |kind| matches!(kind, Kind::Datasec { .. })).is_some()
-}
-
-/// A name for what has none; added only to objects with ksyms.
-fn dummy_name(btf: &mut Btf) -> StrOff {
-    const NAME: &[u8] = b"dummy_ksym\0";
-    if !has_ksyms(btf) {
-        return StrOff(0);
-    }
-    let there = btf.strings.windows(NAME.len()).position(|w| w == NAME);
-    let at = there.unwrap_or_else(|| {
-        let end = btf.strings.len();
-        btf.strings.extend(NAME);
-        end
-    });
-    StrOff(u32::try_from(at).unwrap_or(0))
-}
-
-fn push(btf: &mut Btf, ty: Type) -> TypeId {
-    let id = TypeId(u32::try_from(btf.types.len()).unwrap_or(0));
-    btf.types.push(ty);
-    id
 }
 
 /// The variables of a section of externs, by name.

@@ -9,8 +9,8 @@ use super::pins::Pins;
 use super::script::{lock, null};
 use super::{
     Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, MapValue, Mapping,
-    Named, PinKind, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun,
-    TestRunReply,
+    MeasuredMap, Named, PinKind, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply,
+    TestRun, TestRunReply,
 };
 use crate::uapi::{MapFlags, MapType, ProgType};
 
@@ -104,32 +104,43 @@ impl Kernel for DryRun {
         Ok(fd)
     }
 
-    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
+    fn map_sizes<'m>(&self, map: Named<'m>) -> Result<MeasuredMap<'m>, Errno> {
+        let state = match self.call() {
+            Err(Errno::EINVAL) => return Ok(MeasuredMap::supposed(map, None)),
+            other => other?,
+        };
+        let info = state.maps.get(&map.fd.as_raw_fd());
+        let said = info.map_or((0, 0), |info| (info.key_size, info.value_size));
+        Ok(MeasuredMap::supposed(map, Some(said)))
+    }
+
+    fn update(&self, map: MeasuredMap<'_>, request: &MapUpdate<'_>) -> Result<(), Errno> {
         let mut state = self.call()?;
         if let MapValue::Named(handle) = request.value {
-            state.slots.insert((request.map.name.to_string(), request.key.to_vec()), handle.name.to_string());
+            let slot = (map.map().name.to_string(), request.key.to_vec());
+            state.slots.insert(slot, handle.name.to_string());
         }
         Ok(())
     }
 
-    fn map_lookup(&self, _map: Named<'_>, _key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+    fn lookup(&self, _map: MeasuredMap<'_>, _key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
         self.call().map(|_| vec![0; value_size])
     }
 
-    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
+    fn slot(&self, map: MeasuredMap<'_>, key: u32) -> Result<u32, Errno> {
         let mut state = self.call()?;
-        let key = (map.name.to_string(), key.to_ne_bytes().to_vec());
+        let key = (map.map().name.to_string(), key.to_ne_bytes().to_vec());
         let name = state.slots.get(&key).cloned().ok_or(Errno::ENOENT)?;
         Ok(Self::id(&mut state, &name))
     }
 
-    fn map_delete(&self, _map: Named<'_>, _key: &[u8]) -> Result<(), Errno> {
+    fn delete(&self, _map: MeasuredMap<'_>, _key: &[u8]) -> Result<(), Errno> {
         self.call().map(drop)
     }
 
-    fn map_next_key(
+    fn next_key(
         &self,
-        _map: Named<'_>,
+        _map: MeasuredMap<'_>,
         _after: Option<&[u8]>,
         _key_size: usize,
     ) -> Result<Vec<u8>, Errno> {

@@ -13,8 +13,8 @@ use std::path::Path;
 use super::attr::{self, Attr, InfoStruct};
 use super::{
     Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, LogRequest, MapCreate, MapInfo, MapUpdate,
-    MapValue, Mapping, Named, PinKind, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint,
-    Reply, TestRun, TestRunReply, attach, host, limits, mount, perf, prog_code,
+    MapValue, Mapping, MeasuredMap, Named, PinKind, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad,
+    RawTracepoint, Reply, TestRun, TestRunReply, attach, limits, mount, perf, prog_code,
 };
 use crate::bytes::{unsigned, until_nul};
 use crate::uapi::{MapFlags, MapType, OBJ_NAME_LEN, ProgType};
@@ -81,16 +81,20 @@ impl Kernel for Linux {
         bpf_fd(&mut attr)
     }
 
-    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
+    fn map_sizes<'m>(&self, map: Named<'m>) -> Result<MeasuredMap<'m>, Errno> {
+        MeasuredMap::asked(map)
+    }
+
+    fn update(&self, map: MeasuredMap<'_>, request: &MapUpdate<'_>) -> Result<(), Errno> {
         let value = match request.value {
             MapValue::Bytes(bytes) => bytes.to_vec(),
             MapValue::Named(handle) => handle.fd.as_raw_fd().to_ne_bytes().to_vec(),
             MapValue::Table(bytes, programs) => attach::table(bytes, programs),
         };
-        let sizes = Sizes::of(request.map)?;
+        let sizes = map.room()?;
         let (key, value) = (at_least(request.key.to_vec(), sizes.key), at_least(value, sizes.value));
         let mut attr = attr::MapUpdate {
-            map_fd: raw(request.map),
+            map_fd: raw(map.map()),
             reserved: 0,
             key: address(&key),
             value: address(&value),
@@ -99,12 +103,12 @@ impl Kernel for Linux {
         bpf(&mut attr).map(drop)
     }
 
-    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
-        let sizes = Sizes::of(map)?;
+    fn lookup(&self, map: MeasuredMap<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+        let sizes = map.room()?;
         let key = at_least(key.to_vec(), sizes.key);
         let mut value = at_least(vec![0; value_size], sizes.value);
         let mut attr = attr::MapLookup {
-            map_fd: raw(map),
+            map_fd: raw(map.map()),
             reserved: 0,
             key: address(&key),
             value: room(&mut value),
@@ -115,22 +119,27 @@ impl Kernel for Linux {
         Ok(value)
     }
 
-    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
-        let value = self.map_lookup(map, &key.to_ne_bytes(), 4)?;
+    fn slot(&self, map: MeasuredMap<'_>, key: u32) -> Result<u32, Errno> {
+        let value = self.lookup(map, &key.to_ne_bytes(), 4)?;
         value.try_into().map(u32::from_ne_bytes).map_err(|_wrong_length| Errno::EINVAL)
     }
 
-    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
-        let key = at_least(key.to_vec(), Sizes::of(map)?.key);
-        bpf(&mut attr::MapDelete { map_fd: raw(map), reserved: 0, key: address(&key) }).map(drop)
+    fn delete(&self, map: MeasuredMap<'_>, key: &[u8]) -> Result<(), Errno> {
+        let key = at_least(key.to_vec(), map.room()?.key);
+        bpf(&mut attr::MapDelete { map_fd: raw(map.map()), reserved: 0, key: address(&key) }).map(drop)
     }
 
-    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
-        let size = Sizes::of(map)?.key;
+    fn next_key(
+        &self,
+        map: MeasuredMap<'_>,
+        after: Option<&[u8]>,
+        key_size: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        let size = map.room()?.key;
         let after = after.map(|key| at_least(key.to_vec(), size));
         let mut next = at_least(vec![0; key_size], size);
         let mut attr = attr::MapNextKey {
-            map_fd: raw(map),
+            map_fd: raw(map.map()),
             reserved: 0,
             key: after.as_deref().map_or(0, address),
             next_key: room(&mut next),
@@ -307,30 +316,6 @@ impl Kernel for Linux {
             Bpffs::Mark(path, time) => mount::set_modified(path, time)?,
         }
         Ok(true)
-    }
-}
-
-/// How many **bytes** the kernel reads or writes for a key and for a value of a map, whatever it is given: it takes
-/// addresses without lengths.
-pub(super) struct Sizes {
-    pub(super) key: usize,
-    pub(super) value: usize,
-}
-
-impl Sizes {
-    /// Asks the kernel, one call more for each. Linux before 4.13 does not say; then the caller's sizes count.
-    pub(super) fn of(map: Named<'_>) -> Result<Self, Errno> {
-        let mut info = attr::MapInfo::default();
-        match info_by_fd(map, &mut info) {
-            Err(Errno::EINVAL) => return Ok(Self { key: 0, value: 0 }),
-            other => other?,
-        }
-        let (key, value) = (crate::bytes::to_usize(info.key_size), crate::bytes::to_usize(info.value_size));
-        if !MapType(info.ty).is_per_cpu() {
-            return Ok(Self { key, value });
-        }
-        let cpus = crate::bytes::to_usize(host::listed_cpus().ok_or(Errno::EINVAL)?);
-        Ok(Self { key, value: value.next_multiple_of(8).saturating_mul(cpus) })
     }
 }
 

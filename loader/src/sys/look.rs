@@ -7,7 +7,8 @@
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use super::linux::{Sizes, address, bpf, bpf_fd, info_by_fd, raw, room};
+use super::linux::{address, bpf, bpf_fd, info_by_fd, raw, room};
+use super::measured::{MeasuredMap, Room};
 use super::{Errno, Linux, Named, attach, attr};
 use crate::btf::TypeId;
 use crate::bytes::to_usize;
@@ -138,7 +139,7 @@ impl Linux {
     /// The errno. `ENOSPC`: a bucket has more entries than `most`. `ENOTSUPP`, `EINVAL`: not for this type of map, or not on this
     /// kernel.
     pub fn map_lookup_batch(&self, map: Named<'_>, from: Option<&[u8]>, most: usize) -> Result<Batch, Errno> {
-        let Sizes { key, value } = Sizes::of(map)?;
+        let Room { key, value } = MeasuredMap::asked(map)?.room()?;
         let mut keys = vec![0; key.saturating_mul(most)];
         let mut values = vec![0; value.saturating_mul(most)];
         let mut next = vec![0; key.max(MARK)];

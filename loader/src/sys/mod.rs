@@ -12,9 +12,11 @@ mod dry_run;
 mod errno;
 pub mod files;
 pub mod host;
+mod info;
 mod limits;
 mod linux;
 mod look;
+mod measured;
 mod mmap;
 mod mount;
 mod perf;
@@ -35,8 +37,10 @@ use crate::uapi::{AttachType, MapFlags, MapType, ProgFlags, ProgType, UpdateFlag
 pub use attach::{Elements, LinkCreate, LinkTarget, Netfilter, ProgFunctions, RawTracepoint};
 pub use dry_run::DryRun;
 pub use errno::Errno;
+pub use info::{MapInfo, PinKind, Pinned, ProgInfo};
 pub use linux::Linux;
 pub use look::{Batch, MapDetails, MapTypeIds, RunStats};
+pub use measured::MeasuredMap;
 pub use mmap::{FileMapping, Mapping, Zeroed};
 pub use perf::Event;
 pub use prog_code::ProgCode;
@@ -68,37 +72,85 @@ pub trait Kernel: Sync {
     /// The errno. `EINVAL` also means a map type that this kernel does not know.
     fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno>;
 
+    /// How long a map's keys and values are, by `BPF_OBJ_GET_INFO_BY_FD`. The kernel takes addresses of keys and values
+    /// without their lengths, so this is asked before each call that has some.
+    ///
+    /// # Errors
+    /// The errno. Linux before 4.13 does not say, which is none.
+    fn map_sizes<'m>(&self, map: Named<'m>) -> Result<MeasuredMap<'m>, Errno>;
+
+    /// [`map_update`](Self::map_update) of a map whose sizes are known; the map of the request counts for nothing.
+    ///
+    /// # Errors
+    /// The errno.
+    fn update(&self, map: MeasuredMap<'_>, request: &MapUpdate<'_>) -> Result<(), Errno>;
+
+    /// [`map_lookup`](Self::map_lookup) in a map whose sizes are known.
+    ///
+    /// # Errors
+    /// The errno.
+    fn lookup(&self, map: MeasuredMap<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno>;
+
+    /// [`slot_id`](Self::slot_id) of a map whose sizes are known.
+    ///
+    /// # Errors
+    /// The errno.
+    fn slot(&self, map: MeasuredMap<'_>, key: u32) -> Result<u32, Errno>;
+
+    /// [`map_delete`](Self::map_delete) from a map whose sizes are known.
+    ///
+    /// # Errors
+    /// The errno.
+    fn delete(&self, map: MeasuredMap<'_>, key: &[u8]) -> Result<(), Errno>;
+
+    /// [`map_next_key`](Self::map_next_key) of a map whose sizes are known.
+    ///
+    /// # Errors
+    /// The errno.
+    fn next_key(&self, map: MeasuredMap<'_>, after: Option<&[u8]>, key_size: usize)
+    -> Result<Vec<u8>, Errno>;
+
     /// `BPF_MAP_UPDATE_ELEM`. Since: Linux 3.18.
     ///
     /// # Errors
     /// The errno.
-    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno>;
+    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
+        self.update(self.map_sizes(request.map)?, request)
+    }
 
     /// `BPF_MAP_LOOKUP_ELEM`: the first `value_size` **bytes** of the value, zeroes behind its end; for per-CPU maps that is
     /// 8-byte-rounded values for all possible CPUs.
     ///
     /// # Errors
     /// The errno; `ENOENT` if the key is not there.
-    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno>;
+    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+        self.lookup(self.map_sizes(map)?, key, value_size)
+    }
 
     /// `BPF_MAP_LOOKUP_ELEM` of a map of programs or maps: the **id** of what stands there. Since: Linux 4.12.
     ///
     /// # Errors
     /// The errno; `ENOENT` if the slot is empty.
-    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno>;
+    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
+        self.slot(self.map_sizes(map)?, key)
+    }
 
     /// `BPF_MAP_DELETE_ELEM`. Since: Linux 3.18.
     ///
     /// # Errors
     /// The errno; `ENOENT` if the key is not there, `EINVAL` for arrays, whose keys always are.
-    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno>;
+    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
+        self.delete(self.map_sizes(map)?, key)
+    }
 
     /// `BPF_MAP_GET_NEXT_KEY`: the key behind `after`, `key_size` **bytes** of it; the first one for `None`, and for a
     /// key that is not there. Since: Linux 3.18; the first one since 4.12.
     ///
     /// # Errors
     /// The errno; `ENOENT` behind the last key.
-    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno>;
+    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
+        self.next_key(self.map_sizes(map)?, after, key_size)
+    }
 
     /// `BPF_MAP_FREEZE`. Since: Linux 5.2.
     ///
@@ -401,70 +453,6 @@ pub struct TestRunReply {
     /// The context as the program left it. Without [`TestRun::context_room`] it is the one that was given, which only
     /// `BPF_PROG_TYPE_SYSCALL` changes.
     pub context: Vec<u8>,
-}
-
-/// What the kernel says about a map.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MapInfo {
-    /// Its id.
-    pub id: u32,
-    /// Its name in the kernel.
-    pub name: String,
-    /// Its type.
-    pub ty: MapType,
-    /// Size of a key in **bytes**.
-    pub key_size: u32,
-    /// Size of a value in **bytes**.
-    pub value_size: u32,
-    /// Most entries, in **elements**.
-    pub max_entries: u32,
-    /// Flags.
-    pub flags: MapFlags,
-    /// What some types take besides. Since: Linux 5.16.
-    pub map_extra: u64,
-}
-
-/// What the kernel says about a program.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProgInfo {
-    /// Its id.
-    pub id: u32,
-    /// Its name in the kernel.
-    pub name: String,
-    /// Its type.
-    pub ty: ProgType,
-    /// The kernel's fingerprint of its instructions.
-    pub tag: [u8; 8],
-    /// When it was loaded, in **nanoseconds** since the machine started.
-    pub load_time: u64,
-    /// User that loaded it.
-    pub uid: u32,
-    /// Instructions that the verifier looked at. Since: Linux 5.16.
-    pub verified_insns: u32,
-    /// Ids of the maps that it refers to.
-    pub map_ids: Vec<u32>,
-}
-
-/// What was pinned.
-#[derive(Debug)]
-pub struct Pinned {
-    /// Its descriptor.
-    pub fd: OwnedFd,
-    /// What it is.
-    pub kind: PinKind,
-}
-
-/// What a pin holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PinKind {
-    /// A map.
-    Map,
-    /// A program.
-    Program,
-    /// A link.
-    Link,
-    /// Something that this crate does not know, or `/proc` does not say.
-    Other,
 }
 
 /// A call of the file system, for names on bpffs. The answer is `true` where nothing else is said.

@@ -1,15 +1,15 @@
 //! A kernel that writes down what another one is asked, and what it answers.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
 
 use super::script::{delete, lock, memory, module_btf, next_key, pin};
 use super::text::{Text, about, path_word, pin_kind};
 use super::{
-    Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, MapCreate, MapInfo, MapUpdate, Mapping, Named, Pinned,
-    ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, MapCreate, MapInfo, MapUpdate, Mapping, MeasuredMap,
+    Named, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun, TestRunReply,
 };
 use crate::trace::{Call, Transcript, hex, word};
 
@@ -18,7 +18,7 @@ use crate::trace::{Call, Transcript, hex, word};
 pub struct Recorder<K> {
     kernel: K,
     state: Mutex<Recording>,
-    /// Whether ids are written down as they are.
+    /// Whether ids and new descriptors are written down as they are.
     real_ids: bool,
 }
 
@@ -35,7 +35,7 @@ impl<K: Kernel> Recorder<K> {
         Self { kernel, state: Mutex::new(Recording::default()), real_ids: false }
     }
 
-    /// The same, but ids are written down as they are: for people who look at the kernel at the same time. Such a recording
+    /// The same, but ids and new descriptors are written down as they are: for people who look at the kernel at the same time. Such a recording
     /// differs from run to run.
     #[must_use]
     pub fn with_real_ids(self) -> Self {
@@ -61,11 +61,17 @@ impl<K: Kernel> Recorder<K> {
     }
 
     fn note_reply(&self, request: String, reply: &Reply) {
-        let outcome = reply.fd.as_ref().map_or_else(ToString::to_string, |_| "ok".to_string());
+        let outcome =
+            reply.fd.as_ref().map_or_else(ToString::to_string, |fd| format!("ok{}", self.descriptor(fd)));
         let truncated = if reply.log.truncated { " truncated=1" } else { "" };
         let log =
             if reply.log.text.is_empty() { String::new() } else { format!(" log={}", word(&reply.log.text)) };
         self.note(request, format!("{outcome}{truncated}{log}"));
+    }
+
+    /// A new descriptor: its number only for people who look at the same time.
+    fn descriptor(&self, fd: &OwnedFd) -> String {
+        if self.real_ids { format!(" fd={}", fd.as_raw_fd()) } else { String::new() }
     }
 
     /// A number for an id that is the same in every run.
@@ -88,45 +94,59 @@ impl<K: Kernel> Kernel for Recorder<K> {
 
     fn module_btf(&self, module: &str) -> Result<OwnedFd, Errno> {
         let result = self.kernel.module_btf(module);
-        self.note_result(module_btf(module), &result, |_| String::new());
+        self.note_result(module_btf(module), &result, |fd| self.descriptor(fd));
         result
     }
 
     fn map_create(&self, request: &MapCreate<'_>) -> Result<OwnedFd, Errno> {
         let result = self.kernel.map_create(request);
-        self.note_result(request.text(), &result, |_| String::new());
+        self.note_result(request.text(), &result, |fd| self.descriptor(fd));
         result
     }
 
-    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
-        let result = self.kernel.map_update(request);
+    fn map_sizes<'m>(&self, map: Named<'m>) -> Result<MeasuredMap<'m>, Errno> {
+        let result = self.kernel.map_sizes(map);
+        let said = result.as_ref().map_err(|errno| *errno).and_then(|map| map.said().ok_or(Errno::EINVAL));
+        self.note_result(about("MAP_SIZES", map), &said, |(key, value)| {
+            format!(" key_size={key} value_size={value}")
+        });
+        result
+    }
+
+    fn update(&self, map: MeasuredMap<'_>, request: &MapUpdate<'_>) -> Result<(), Errno> {
+        let result = self.kernel.update(map, request);
         self.note_result(request.text(), &result, |()| String::new());
         result
     }
 
-    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
-        let result = self.kernel.map_lookup(map, key, value_size);
-        let request = format!("{} key={}", about("MAP_LOOKUP", map), hex(key));
+    fn lookup(&self, map: MeasuredMap<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+        let result = self.kernel.lookup(map, key, value_size);
+        let request = format!("{} key={}", about("MAP_LOOKUP", map.map()), hex(key));
         self.note_result(request, &result, |value| format!(" value={}", hex(value)));
         result
     }
 
-    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
-        let result = self.kernel.slot_id(map, key);
+    fn slot(&self, map: MeasuredMap<'_>, key: u32) -> Result<u32, Errno> {
+        let result = self.kernel.slot(map, key);
         let id = result.map(|id| self.stable(id));
-        self.note_result(format!("{} key={key}", about("SLOT_ID", map)), &id, |id| format!(" id={id}"));
+        self.note_result(format!("{} key={key}", about("SLOT_ID", map.map())), &id, |id| format!(" id={id}"));
         result
     }
 
-    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
-        let result = self.kernel.map_delete(map, key);
-        self.note_result(delete(map, key), &result, |()| String::new());
+    fn delete(&self, map: MeasuredMap<'_>, key: &[u8]) -> Result<(), Errno> {
+        let result = self.kernel.delete(map, key);
+        self.note_result(delete(map.map(), key), &result, |()| String::new());
         result
     }
 
-    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
-        let result = self.kernel.map_next_key(map, after, key_size);
-        self.note_result(next_key(map, after), &result, |key| format!(" key={}", hex(key)));
+    fn next_key(
+        &self,
+        map: MeasuredMap<'_>,
+        after: Option<&[u8]>,
+        key_size: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        let result = self.kernel.next_key(map, after, key_size);
+        self.note_result(next_key(map.map(), after), &result, |key| format!(" next_key={}", hex(key)));
         result
     }
 
@@ -153,7 +173,7 @@ impl<K: Kernel> Kernel for Recorder<K> {
         // Not how long it took: that differs from run to run.
         self.note_result(request.text(), &result, |reply| {
             let TestRunReply { retval, data, context, .. } = reply;
-            format!(" retval={retval} data={} context={}", hex(data), hex(context))
+            format!(" retval={retval} data_out={} ctx_out={}", hex(data), hex(context))
         });
         result
     }
@@ -162,11 +182,13 @@ impl<K: Kernel> Kernel for Recorder<K> {
         let result = self.kernel.map_info(map);
         let id = result.as_ref().map_or(0, |info| self.stable(info.id));
         self.note_result(about("MAP_INFO", map), &result, |info| {
-            let (name, ty, flags) = (word(&info.name), info.ty.0, info.flags.bits());
-            let (key, value, max) = (info.key_size, info.value_size, info.max_entries);
-            let extra =
-                if info.map_extra == 0 { String::new() } else { format!(" extra={}", info.map_extra) };
-            format!(" id={id} name={name} type={ty} key={key} value={value} max={max} flags={flags}{extra}")
+            let (name, ty, flags) = (word(&info.name), word(&info.ty.to_string()), info.flags);
+            let MapInfo { key_size, value_size, max_entries, map_extra, .. } = info;
+            let extra = if *map_extra == 0 { String::new() } else { format!(" map_extra={map_extra}") };
+            format!(
+                " id={id} name={name} type={ty} key_size={key_size} value_size={value_size} \
+                 max_entries={max_entries} map_flags={flags}{extra}"
+            )
         });
         result
     }
@@ -176,8 +198,14 @@ impl<K: Kernel> Kernel for Recorder<K> {
         let id = result.as_ref().map_or(0, |info| self.stable(info.id));
         self.note_result(about("PROG_INFO", program), &result, |info| {
             let maps: Vec<String> = info.map_ids.iter().map(|id| self.stable(*id).to_string()).collect();
-            let (name, ty, tag, maps) = (word(&info.name), info.ty.0, hex(&info.tag), maps.join(","));
-            format!(" id={id} name={name} type={ty} tag={tag} verified={} maps={maps}", info.verified_insns)
+            let (name, ty) = (word(&info.name), word(&info.ty.to_string()));
+            let (tag, verified, maps) = (hex(&info.tag), info.verified_insns, maps.join(","));
+            let at = if self.real_ids {
+                format!(" load_time={} created_by_uid={}", info.load_time, info.uid)
+            } else {
+                String::new()
+            };
+            format!(" id={id} name={name} type={ty} tag={tag} verified_insns={verified} map_ids={maps}{at}")
         });
         result
     }
@@ -196,37 +224,37 @@ impl<K: Kernel> Kernel for Recorder<K> {
 
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
         let result = self.kernel.link_create(request);
-        self.note_result(request.text(), &result, |_| String::new());
+        self.note_result(request.text(), &result, |fd| self.descriptor(fd));
         result
     }
 
     fn raw_tracepoint_open(&self, request: &RawTracepoint<'_>) -> Result<OwnedFd, Errno> {
         let result = self.kernel.raw_tracepoint_open(request);
-        self.note_result(request.text(), &result, |_| String::new());
+        self.note_result(request.text(), &result, |fd| self.descriptor(fd));
         result
     }
 
     fn event_open(&self, event: &Event<'_>) -> Result<OwnedFd, Errno> {
         let result = self.kernel.event_open(event);
-        self.note_result(event.text(), &result, |_| String::new());
+        self.note_result(event.text(), &result, |fd| self.descriptor(fd));
         result
     }
 
     fn iter_create(&self, link: Named<'_>) -> Result<OwnedFd, Errno> {
         let result = self.kernel.iter_create(link);
-        self.note_result(about("ITER_CREATE", link), &result, |_| String::new());
+        self.note_result(about("ITER_CREATE", link), &result, |fd| self.descriptor(fd));
         result
     }
 
     fn map_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
         let result = self.kernel.map_by_id(id);
-        self.note_result(format!("MAP_BY_ID {}", self.stable(id)), &result, |_| String::new());
+        self.note_result(format!("MAP_BY_ID {}", self.stable(id)), &result, |fd| self.descriptor(fd));
         result
     }
 
     fn prog_by_id(&self, id: u32) -> Result<OwnedFd, Errno> {
         let result = self.kernel.prog_by_id(id);
-        self.note_result(format!("PROG_BY_ID {}", self.stable(id)), &result, |_| String::new());
+        self.note_result(format!("PROG_BY_ID {}", self.stable(id)), &result, |fd| self.descriptor(fd));
         result
     }
 
@@ -239,7 +267,9 @@ impl<K: Kernel> Kernel for Recorder<K> {
     fn obj_get(&self, path: &Path) -> Result<Pinned, Errno> {
         let result = self.kernel.obj_get(path);
         let request = format!("OBJ_GET {}", path_word(path));
-        self.note_result(request, &result, |pinned| format!(" kind={}", pin_kind(pinned.kind)));
+        self.note_result(request, &result, |pinned| {
+            format!(" kind={}{}", pin_kind(pinned.kind), self.descriptor(&pinned.fd))
+        });
         result
     }
 

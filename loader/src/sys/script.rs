@@ -10,8 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::text::{Text, about, path_word, pin_kind_of};
 use super::{
-    Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, Mapping, Named,
-    Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun, TestRunReply,
+    Bpffs, BtfLoad, Errno, Event, Kernel, LinkCreate, Log, MapCreate, MapInfo, MapUpdate, Mapping,
+    MeasuredMap, Named, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply, TestRun,
+    TestRunReply,
 };
 use crate::trace::{Call, Transcript, hex, unhex, unword, word};
 use crate::uapi::{MapFlags, MapType, ProgType};
@@ -111,6 +112,13 @@ fn number(call: &Call, key: &str) -> u32 {
     call.field(key).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
+/// What goes by the name in a recorded reply; the number that stands in place of a name that was not known.
+fn named<T>(call: &Call, key: &str, from_name: impl Fn(&str) -> Option<T>) -> Result<T, u32> {
+    let name = call.field(key).map(unword).unwrap_or_default();
+    let number = || name.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    from_name(&name).ok_or_else(number)
+}
+
 /// Bytes of a recorded reply.
 fn bytes(call: &Call, key: &str) -> Result<Vec<u8>, Errno> {
     call.field(key).and_then(unhex).ok_or(Errno::EINVAL)
@@ -129,25 +137,40 @@ impl Kernel for Replay {
         self.outcome(request.text()).and_then(|_| null())
     }
 
-    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
+    fn map_sizes<'m>(&self, map: Named<'m>) -> Result<MeasuredMap<'m>, Errno> {
+        let said = match self.outcome(about("MAP_SIZES", map)) {
+            Ok(call) => Some((number(call, "key_size"), number(call, "value_size"))),
+            Err(Errno::EINVAL) => None,
+            Err(errno) => return Err(errno),
+        };
+        Ok(MeasuredMap::supposed(map, said))
+    }
+
+    fn update(&self, _map: MeasuredMap<'_>, request: &MapUpdate<'_>) -> Result<(), Errno> {
         self.outcome(request.text()).map(drop)
     }
 
-    fn map_lookup(&self, map: Named<'_>, key: &[u8], _value_size: usize) -> Result<Vec<u8>, Errno> {
-        let call = self.outcome(format!("{} key={}", about("MAP_LOOKUP", map), hex(key)))?;
+    fn lookup(&self, map: MeasuredMap<'_>, key: &[u8], _value_size: usize) -> Result<Vec<u8>, Errno> {
+        let call = self.outcome(format!("{} key={}", about("MAP_LOOKUP", map.map()), hex(key)))?;
         bytes(call, "value")
     }
 
-    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
-        self.outcome(format!("{} key={key}", about("SLOT_ID", map))).map(|call| number(call, "id"))
+    fn slot(&self, map: MeasuredMap<'_>, key: u32) -> Result<u32, Errno> {
+        let request = format!("{} key={key}", about("SLOT_ID", map.map()));
+        self.outcome(request).map(|call| number(call, "id"))
     }
 
-    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
-        self.outcome(delete(map, key)).map(drop)
+    fn delete(&self, map: MeasuredMap<'_>, key: &[u8]) -> Result<(), Errno> {
+        self.outcome(delete(map.map(), key)).map(drop)
     }
 
-    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, _key_size: usize) -> Result<Vec<u8>, Errno> {
-        self.outcome(next_key(map, after)).and_then(|call| bytes(call, "key"))
+    fn next_key(
+        &self,
+        map: MeasuredMap<'_>,
+        after: Option<&[u8]>,
+        _key_size: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        self.outcome(next_key(map.map(), after)).and_then(|call| bytes(call, "next_key"))
     }
 
     fn map_freeze(&self, map: Named<'_>) -> Result<(), Errno> {
@@ -167,8 +190,8 @@ impl Kernel for Replay {
         Ok(TestRunReply {
             retval: number(call, "retval"),
             duration: 0,
-            data: bytes(call, "data")?,
-            context: bytes(call, "context")?,
+            data: bytes(call, "data_out")?,
+            context: bytes(call, "ctx_out")?,
         })
     }
 
@@ -177,26 +200,26 @@ impl Kernel for Replay {
         Ok(MapInfo {
             id: number(call, "id"),
             name: call.field("name").map(unword).unwrap_or_default(),
-            ty: MapType(number(call, "type")),
-            key_size: number(call, "key"),
-            value_size: number(call, "value"),
-            max_entries: number(call, "max"),
-            flags: MapFlags::from_bits_retain(number(call, "flags")),
-            map_extra: call.field("extra").and_then(|n| n.parse().ok()).unwrap_or(0),
+            ty: named(call, "type", MapType::from_name).unwrap_or_else(MapType),
+            key_size: number(call, "key_size"),
+            value_size: number(call, "value_size"),
+            max_entries: number(call, "max_entries"),
+            flags: call.field("map_flags").and_then(MapFlags::from_words).unwrap_or_default(),
+            map_extra: call.field("map_extra").and_then(|n| n.parse().ok()).unwrap_or(0),
         })
     }
 
     fn prog_info(&self, program: Named<'_>) -> Result<ProgInfo, Errno> {
         let call = self.outcome(about("PROG_INFO", program))?;
-        let maps = call.field("maps").unwrap_or_default();
+        let maps = call.field("map_ids").unwrap_or_default();
         Ok(ProgInfo {
             id: number(call, "id"),
             name: call.field("name").map(unword).unwrap_or_default(),
-            ty: ProgType(number(call, "type")),
+            ty: named(call, "type", ProgType::from_name).unwrap_or_else(ProgType),
             tag: call.field("tag").and_then(unhex).and_then(|tag| tag.try_into().ok()).unwrap_or_default(),
             load_time: 0,
             uid: 0,
-            verified_insns: number(call, "verified"),
+            verified_insns: number(call, "verified_insns"),
             map_ids: maps.split(',').filter_map(|id| id.parse().ok()).collect(),
         })
     }
@@ -251,7 +274,7 @@ impl Kernel for Replay {
 }
 
 pub(super) fn pin(object: Named<'_>, path: &Path) -> String {
-    format!("{} path={}", about("OBJ_PIN", object), path_word(path))
+    format!("{} pathname={}", about("OBJ_PIN", object), path_word(path))
 }
 
 pub(super) fn module_btf(module: &str) -> String {
@@ -267,7 +290,7 @@ pub(super) fn delete(map: Named<'_>, key: &[u8]) -> String {
 }
 
 pub(super) fn next_key(map: Named<'_>, after: Option<&[u8]>) -> String {
-    format!("{} after={}", about("MAP_NEXT_KEY", map), after.map_or("none".to_string(), hex))
+    format!("{} key={}", about("MAP_NEXT_KEY", map), after.map_or("none".to_string(), hex))
 }
 
 /// A descriptor that is real and does nothing.

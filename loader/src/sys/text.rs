@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::{
-    Bpffs, BtfLoad, Elements, Event, Hook, LinkCreate, LinkTarget, LogRequest, MapCreate, MapUpdate,
-    MapValue, Named, Netfilter, PinKind, ProgLoad, RawTracepoint, TestRun,
+    Bpffs, BtfLoad, Elements, Event, Hook, LinkCreate, LinkTarget, LogRequest, MapCreate, MapTypes,
+    MapUpdate, MapValue, Named, Netfilter, PinKind, ProgLoad, RawTracepoint, TestRun,
 };
 use crate::insn::Insn;
 use crate::trace::{fingerprint, hex, word};
+use crate::uapi::AttachType;
 
 /// A request that can be written down.
 pub(super) trait Text {
@@ -17,36 +18,38 @@ pub(super) trait Text {
 impl Text for BtfLoad<'_> {
     fn text(&self) -> String {
         let (name, size, print) = (word(self.name), self.data.len(), fingerprint(self.data));
-        format!("BTF_LOAD {name} size={size} fingerprint={print:016x}{}", log(self.log))
+        format!("BTF_LOAD {name} btf_size={size} fingerprint={print:016x}{}", log("btf_", self.log))
     }
 }
 
 impl Text for MapCreate<'_> {
     fn text(&self) -> String {
         let mut text = format!(
-            "MAP_CREATE {} name={} type={} key={} value={} max={} flags={:#x}",
+            "MAP_CREATE {} map_name={} map_type={} key_size={} value_size={} max_entries={} map_flags={}",
             word(self.name),
             word(self.kernel_name),
             word(&self.ty.to_string()),
             self.key_size,
             self.value_size,
             self.max_entries,
-            self.flags.bits(),
+            self.flags,
         );
         if self.numa_node != 0 {
-            text += &format!(" numa={}", self.numa_node);
+            text += &format!(" numa_node={}", self.numa_node);
         }
         if self.map_extra != 0 {
-            text += &format!(" extra={:#x}", self.map_extra);
+            text += &format!(" map_extra={:#x}", self.map_extra);
         }
         if let Some(inner) = self.inner {
-            text += &format!(" inner={}", word(inner.name));
+            text += &format!(" inner_map_fd={}", fd(inner));
         }
-        if let Some(types) = self.types {
-            text += &format!(" key_type={} value_type={}", types.key.0, types.value.0);
+        if let Some(MapTypes { btf, key, value }) = self.types {
+            let (btf, key, value) = (fd(btf), key.0, value.0);
+            text += &format!(" btf_fd={btf} btf_key_type_id={key} btf_value_type_id={value}");
         }
-        if let Some(value) = self.kernel_value {
-            text += &format!(" kernel_value={}", hook(value));
+        if let Some(Hook { id, of }) = self.kernel_value {
+            text += &format!(" btf_vmlinux_value_type_id={}", id.0);
+            text += &of.map(|of| format!(" value_type_btf_obj_fd={}", fd(of))).unwrap_or_default();
         }
         text
     }
@@ -56,12 +59,12 @@ impl Text for MapUpdate<'_> {
     fn text(&self) -> String {
         let value = match self.value {
             MapValue::Bytes(bytes) => hex(bytes),
-            MapValue::Named(handle) => format!("fd:{}", word(handle.name)),
+            MapValue::Named(handle) => fd(handle),
             MapValue::Table(bytes, programs) => programs
                 .iter()
-                .fold(hex(bytes), |text, (at, program)| text + &format!(",{at}=fd:{}", word(program.name))),
+                .fold(hex(bytes), |text, (at, program)| text + &format!(",{at}={}", fd(*program))),
         };
-        let (map, key, flags) = (word(self.map.name), hex(self.key), self.flags.bits());
+        let (map, key, flags) = (word(self.map.name), hex(self.key), self.flags);
         format!("MAP_UPDATE {map} key={key} value={value} flags={flags}")
     }
 }
@@ -70,14 +73,14 @@ impl Text for ProgLoad<'_> {
     fn text(&self) -> String {
         let bytes: Vec<u8> = self.insns.iter().flat_map(|insn: &Insn| insn.to_native()).collect();
         let mut text = format!(
-            "PROG_LOAD {} name={} type={} attach={} flags={:#x} license={} version={:#x} insns={}",
+            "PROG_LOAD {} prog_name={} prog_type={} expected_attach_type={} prog_flags={} license={} kern_version={} insns={}",
             word(self.name),
             word(self.kernel_name),
             word(&self.ty.to_string()),
-            self.attach.0,
-            self.flags.bits(),
+            attach_type(self.attach),
+            self.flags,
             word(self.license),
-            self.kern_version,
+            version(self.kern_version),
             hex(&bytes),
         );
         for (at, map) in self.maps {
@@ -86,20 +89,23 @@ impl Text for ProgLoad<'_> {
         for (at, module) in self.btfs {
             text += &format!(" {at}=btf:{}", word(module.name));
         }
-        if let Some(at) = self.hook {
-            text += &format!(" hook={}", hook(at));
+        if let Some(Hook { id, of }) = self.hook {
+            text += &format!(" attach_btf_id={}", id.0);
+            text += &of.map(|of| format!(" attach_btf_obj_fd={}", fd(of))).unwrap_or_default();
         }
         if !self.fd_array.is_empty() {
-            let names: Vec<String> = self.fd_array.iter().map(|module| word(module.name)).collect();
+            let names: Vec<String> = self.fd_array.iter().map(|module| fd(*module)).collect();
             text += &format!(" fd_array={}", names.join(","));
         }
         if let Some(info) = self.info {
             let lines: Vec<u8> = info.lines.iter().flatten().flat_map(|n| n.to_ne_bytes()).collect();
             let funcs: Vec<String> = info.funcs.iter().map(|[at, ty]| format!("{at}:{ty}")).collect();
+            let (btf, func_count, funcs) = (fd(info.btf), funcs.len(), funcs.join(","));
             let (count, print) = (info.lines.len(), fingerprint(&lines));
-            text += &format!(" funcs={} lines={count} lines_fingerprint={print:016x}", funcs.join(","));
+            text += &format!(" prog_btf_fd={btf} func_info_cnt={func_count} func_info={funcs}");
+            text += &format!(" line_info_cnt={count} line_info_fingerprint={print:016x}");
         }
-        text + &log(self.log)
+        text + &log("", self.log)
     }
 }
 
@@ -108,14 +114,16 @@ impl Text for TestRun<'_> {
         let (program, data, context) = (word(self.program.name), hex(self.data), hex(self.context));
         let (data_room, context_room, repeat) = (self.data_room, self.context_room, self.repeat);
         format!(
-            "TEST_RUN {program} data={data} room={data_room} context={context} context_room={context_room} repeat={repeat}"
+            "TEST_RUN {program} data_in={data} data_size_out={data_room} ctx_in={context} ctx_size_out={context_room} \
+             repeat={repeat}"
         )
     }
 }
 
 impl Text for LinkCreate<'_> {
     fn text(&self) -> String {
-        format!("{} attach={}{}", about("LINK_CREATE", self.what), self.attach.0, self.to.text())
+        let attach = attach_type(self.attach);
+        format!("{} attach_type={attach}{}", about("LINK_CREATE", self.what), self.to.text())
     }
 }
 
@@ -124,8 +132,8 @@ impl Text for LinkTarget<'_> {
         let at = |returns| if returns { "return" } else { "entry" };
         match *self {
             Self::Own => String::new(),
-            Self::File(file) => format!(" to=fd:{}", word(file.name)),
-            Self::Interface(number) => format!(" to=interface:{number}"),
+            Self::File(file) => format!(" target_fd={}", fd(file)),
+            Self::Interface(number) => format!(" target_ifindex={number}"),
             Self::Functions { names, returns } => {
                 let names: Vec<String> = names.iter().map(|name| word(name)).collect();
                 format!(" {}={}", at(returns), names.join(","))
@@ -171,10 +179,20 @@ impl Text for RawTracepoint<'_> {
     }
 }
 
-/// A type of the kernel, of a module or of a program.
-fn hook(hook: Hook<'_>) -> String {
-    let of = hook.of.map_or("kernel".to_string(), |of| word(of.name));
-    format!("{}@{of}", hook.id.0)
+/// A descriptor, by the name of what it stands for.
+fn fd(handle: Named<'_>) -> String {
+    format!("fd:{}", word(handle.name))
+}
+
+/// An attach type by its name. Where there is none to be said the number is 0, which has a name of its own.
+fn attach_type(attach: AttachType) -> String {
+    if attach.0 == 0 { "0".to_string() } else { word(&attach.to_string()) }
+}
+
+/// A kernel's version, from its code.
+fn version(code: u32) -> String {
+    let [_, major, minor, patch] = code.to_be_bytes();
+    format!("{major}.{minor}.{patch}")
 }
 
 /// A command about one thing.
@@ -217,6 +235,7 @@ impl Text for Bpffs<'_> {
     }
 }
 
-fn log(request: Option<LogRequest>) -> String {
-    request.map(|log| format!(" log={}:{}", log.level, log.size)).unwrap_or_default()
+fn log(prefix: &str, request: Option<LogRequest>) -> String {
+    let text = |log: LogRequest| format!(" {prefix}log_level={} {prefix}log_size={}", log.level, log.size);
+    request.map(text).unwrap_or_default()
 }

@@ -17,8 +17,8 @@ use rxdp_loader::features::{Features, KernelVersion, Machine};
 use rxdp_loader::insn::Insn;
 use rxdp_loader::sys::{
     Bpffs, BtfLoad, DryRun, Errno, Event, Kernel, LinkCreate, LinkTarget, Log, MapCreate, MapInfo, MapTypes,
-    MapUpdate, Mapping, Named, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad, RawTracepoint, Reply,
-    TestRun, TestRunReply,
+    MapUpdate, Mapping, MeasuredMap, Named, Pinned, ProgCode, ProgFunctions, ProgInfo, ProgLoad,
+    RawTracepoint, Reply, TestRun, TestRunReply,
 };
 use rxdp_loader::uapi::{MapType, ProgFlags, ProgType};
 
@@ -384,24 +384,33 @@ impl Kernel for OldKernel {
         self.check_map(request).and_then(|()| self.yes.map_create(request))
     }
 
-    fn map_update(&self, request: &MapUpdate<'_>) -> Result<(), Errno> {
-        self.yes.map_update(request)
+    fn map_sizes<'m>(&self, map: Named<'m>) -> Result<MeasuredMap<'m>, Errno> {
+        self.yes.map_sizes(map)
     }
 
-    fn map_lookup(&self, map: Named<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
-        self.yes.map_lookup(map, key, value_size)
+    fn update(&self, map: MeasuredMap<'_>, request: &MapUpdate<'_>) -> Result<(), Errno> {
+        self.yes.update(map, request)
     }
 
-    fn slot_id(&self, map: Named<'_>, key: u32) -> Result<u32, Errno> {
-        self.yes.slot_id(map, key)
+    fn lookup(&self, map: MeasuredMap<'_>, key: &[u8], value_size: usize) -> Result<Vec<u8>, Errno> {
+        self.yes.lookup(map, key, value_size)
     }
 
-    fn map_delete(&self, map: Named<'_>, key: &[u8]) -> Result<(), Errno> {
-        self.yes.map_delete(map, key)
+    fn slot(&self, map: MeasuredMap<'_>, key: u32) -> Result<u32, Errno> {
+        self.yes.slot(map, key)
     }
 
-    fn map_next_key(&self, map: Named<'_>, after: Option<&[u8]>, key_size: usize) -> Result<Vec<u8>, Errno> {
-        self.yes.map_next_key(map, after, key_size)
+    fn delete(&self, map: MeasuredMap<'_>, key: &[u8]) -> Result<(), Errno> {
+        self.yes.delete(map, key)
+    }
+
+    fn next_key(
+        &self,
+        map: MeasuredMap<'_>,
+        after: Option<&[u8]>,
+        key_size: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        self.yes.next_key(map, after, key_size)
     }
 
     fn map_freeze(&self, map: Named<'_>) -> Result<(), Errno> {
