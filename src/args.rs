@@ -250,7 +250,7 @@ pub(crate) struct Explain {
     /// Load it, too, and show what the kernel says (as root)
     #[arg(long)]
     pub(crate) live: bool,
-    /// Only these parts, such as maps,relocations: file, maps, programs, code, relocations, graph, plan, kernel
+    /// Only these parts, such as maps,relocations: join, file, maps, programs, code, relocations, graph, btf, plan, kernel
     #[arg(long = "section", value_name = "PART", value_delimiter = ',', value_parser = part)]
     pub(crate) sections: Vec<Part>,
     /// How to show it

@@ -72,6 +72,7 @@ fn look(kernel: &impl Kernel, loaded: &LoadedObject, answers: &mut Answers) {
             }
         }
     }
+    answers.notes = loaded.notes.iter().map(ToString::to_string).collect();
     answers.call_base = host::call_base().unwrap_or_default();
     let calls = answers.programs.iter().flat_map(|program| program.calls(answers.call_base));
     answers.functions = host::functions_at(&calls.collect());

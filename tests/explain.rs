@@ -123,6 +123,32 @@ fn printed(args: &[&str]) -> String {
 }
 
 #[test]
+fn files_that_are_joined_say_how() {
+    let (main, lib) = ("tests/fixtures/join/main.o", "tests/fixtures/join/lib.o");
+    let found = json(&[main, "--link", lib]);
+    check(&validator(), &found, "joined");
+    assert_eq!(found["object"]["path"], format!("{main} + {lib}"));
+    let name = |name: &str| {
+        let names = found["join"]["names"].as_array().expect("names");
+        names.iter().find(|of| of["name"] == name).unwrap_or_else(|| panic!("no {name}")).clone()
+    };
+    let scale = name("scale");
+    assert_eq!(
+        (&scale["defined_in"], &scale["mentions"][0]["beaten"]),
+        (&Value::from(1), &Value::from(true))
+    );
+    assert_eq!(name("LINUX_KERNEL_VERSION")["defined_in"], Value::Null);
+    assert!(
+        found["programs"][0]["name"] == "xdp_join" && found["file"]["header"] == Value::Array(Vec::new())
+    );
+    let page = run(&["explain", main, "--link", lib, "--format", "html"]);
+    assert!(page.out.contains("id=\"join\""), "{}", page.err);
+    assert_eq!(json(&[main])["join"], Value::Null);
+    let ran = run(&["explain", main, "--link", "tests/fixtures/join/lib-type.o"]);
+    assert_eq!((ran.code, ran.err.contains("limit")), (Some(1), true), "{}", ran.err);
+}
+
+#[test]
 fn it_needs_no_privilege_and_changes_with_none() {
     use std::os::unix::process::CommandExt;
 
@@ -151,7 +177,7 @@ fn what_cannot_be_read_is_an_error_and_what_cannot_be_understood_is_not() {
     let ran = run(&["explain", "Cargo.toml"]);
     assert_eq!((ran.code, ran.err.contains("not an ELF file")), (Some(1), true), "{}", ran.err);
     let ran = run(&["explain", &object("tail_kern"), "--section", "map"]);
-    assert_eq!((ran.code, ran.err.contains("parts are file, maps")), (Some(2), true), "{}", ran.err);
+    assert_eq!((ran.code, ran.err.contains("parts are join, file, maps")), (Some(2), true), "{}", ran.err);
     let ran = run(&["explain", &object("drop_all-bigendian")]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("cannot be shown: the object is big-endian"), "{}", ran.out);

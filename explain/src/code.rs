@@ -8,7 +8,7 @@ use rxdp_loader::insn::{Insn, InsnIdx};
 use rxdp_loader::link::{LinkedObject, LinkedProgram};
 use rxdp_loader::patch::{Patch, Reason};
 use rxdp_loader::spec::{
-    self, ExternKind, ExternValue, FuncId, MapId, ObjectSpec, ProgId, ProgramSpec, RelocTarget,
+    self, ExternKind, ExternValue, FuncId, ObjectSpec, ProgId, ProgramSpec, RelocTarget,
 };
 use rxdp_loader::target::Ksym;
 
@@ -17,8 +17,8 @@ use crate::model::{
     Change, ChangeKind, Code, Extern, Function, Instruction, Linked, LinkedInstruction, Relocation,
     RelocationKind, SourceLine, Span,
 };
-use crate::types;
 use crate::words::{code_bytes, count};
+use crate::{kconfig, types};
 
 /// All functions, as the compiler wrote them.
 pub(crate) fn functions(spec: &ObjectSpec, linked: &LinkedObject) -> Vec<Function> {
@@ -157,6 +157,9 @@ pub(crate) fn externs(linked: &LinkedObject) -> Vec<Extern> {
 }
 
 fn found(linked: &LinkedObject, name: &str, external: &spec::Extern) -> String {
+    if let Some(found) = kconfig::found(&linked.spec, name, external) {
+        return found;
+    }
     match (linked.answers.ksyms.get(name), external.value) {
         (Some(Ksym::Found(at)), _) => {
             let module = at.module.and_then(|at| linked.answers.modules.get(at));
@@ -167,25 +170,10 @@ fn found(linked: &LinkedObject, name: &str, external: &spec::Extern) -> String {
         (None, Some(ExternValue::Address(0))) => "not there, and its address is 0".to_string(),
         (None, Some(ExternValue::Address(_))) => "an address in the kernel (/proc/kallsyms)".to_string(),
         (None, Some(ExternValue::MapValue { map, offset })) => {
-            format!(
-                "byte {offset} of {}: {}",
-                linked.spec.map_name(map),
-                value_in(linked, map, offset, external)
-            )
+            format!("byte {offset} of {}", linked.spec.map_name(map))
         }
         (None, None) => "not known: the kernel was not asked, or does not say".to_string(),
     }
-}
-
-/// The value of a variable of the kernel's configuration.
-fn value_in(linked: &LinkedObject, map: MapId, offset: u32, external: &spec::Extern) -> String {
-    let ExternKind::Kconfig { size, .. } = external.kind else {
-        return String::new();
-    };
-    let data = linked.spec.map(map).and_then(|map| map.data.as_deref()).unwrap_or_default();
-    let (start, len) = (usize::try_from(offset).unwrap_or(usize::MAX), usize::try_from(size).unwrap_or(0));
-    let bytes: Vec<u8> = data.iter().skip(start).take(len.min(16)).copied().collect();
-    crate::words::hex(&bytes)
 }
 
 /// Every program as it is sent.

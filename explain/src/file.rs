@@ -11,6 +11,9 @@ use crate::model::{self, File, HeaderField, Part, Problem, Section};
 use crate::words::{count, hex};
 
 pub(crate) fn explain(stages: &Stages<'_>, problems: &mut Vec<Problem>) -> File {
+    if stages.joining.is_some() {
+        return joined(stages);
+    }
     let headers = match elf::headers(stages.bytes) {
         Ok(headers) => headers,
         Err(error) => {
@@ -22,11 +25,45 @@ pub(crate) fn explain(stages: &Stages<'_>, problems: &mut Vec<Problem>) -> File 
     let all = stages.elf.symbols.iter().filter(|symbol| symbol.idx.0 != 0).count();
     File {
         header: header(&headers, stages.bytes),
-        license: stages.linked.map(|linked| linked.spec.license.clone()).filter(|text| !text.is_empty()),
+        license: license(stages),
         sections: sections(stages, &headers),
         other_symbols: count(all.saturating_sub(symbols.len())),
         symbols,
     }
+}
+
+/// What several files became: nobody wrote a header for it.
+fn joined(stages: &Stages<'_>) -> File {
+    let roles = spec::roles(stages.elf);
+    let section = |(found, role): (&elf::Section<'_>, &Role)| Section {
+        index: found.idx.0,
+        name: found.name.to_string(),
+        offset: 0,
+        size: found.size,
+        decompressed: None,
+        flags: flags_of(found),
+        role: role.words().to_string(),
+        why: role.why().to_string(),
+        relocations: count(found.relocs.len()),
+    };
+    let symbols: Vec<model::Symbol> = symbols(stages);
+    let all = stages.elf.symbols.iter().filter(|symbol| symbol.idx.0 != 0).count();
+    File {
+        header: Vec::new(),
+        license: license(stages),
+        sections: stages.elf.sections.iter().zip(&roles).skip(1).map(section).collect(),
+        other_symbols: count(all.saturating_sub(symbols.len())),
+        symbols,
+    }
+}
+
+fn license(stages: &Stages<'_>) -> Option<String> {
+    stages.linked.map(|linked| linked.spec.license.clone()).filter(|text| !text.is_empty())
+}
+
+fn flags_of(section: &elf::Section<'_>) -> Vec<String> {
+    let known = [(true, "alloc"), (section.writable, "write"), (section.executable, "code")];
+    known.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_string()).collect()
 }
 
 /// Offsets in `Elf64_Ehdr`. Source: the System V ABI.
@@ -63,13 +100,19 @@ fn header(headers: &Headers, bytes: &[u8]) -> Vec<HeaderField> {
 fn sections(stages: &Stages<'_>, headers: &Headers) -> Vec<Section> {
     let roles = spec::roles(stages.elf);
     let section = |(at, header): (usize, &HeaderOfSection)| {
-        let (role, why) = role(header, headers, at, roles.get(at).copied());
-        let relocs = stages.elf.sections.get(at).map_or(0, |section| section.relocs.len());
+        let (role, mut why) = role(header, headers, at, roles.get(at).copied());
+        let found = stages.elf.sections.get(at);
+        let decompressed = header.compression.and(found).filter(|found| !found.data.is_empty());
+        if let (Some(format), Some(found)) = (header.compression, decompressed) {
+            why += &format!("; {} bytes of {format} were decompressed to {}", header.size, found.size);
+        }
+        let relocs = found.map_or(0, |section| section.relocs.len());
         Section {
             index: count(at),
             name: header.name.clone(),
             offset: header.offset,
             size: header.size,
+            decompressed: decompressed.map(|found| found.size),
             flags: header.flag_words().into_iter().map(ToString::to_string).collect(),
             role,
             why,

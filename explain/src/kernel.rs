@@ -33,6 +33,8 @@ pub struct Answers {
     pub functions: BTreeMap<u64, String>,
     /// Names of maps by id.
     pub map_names: BTreeMap<u32, String>,
+    /// What the kernel refused and the load did without.
+    pub notes: Vec<String>,
     /// Why something could not be done or shown.
     pub problems: Vec<String>,
 }
@@ -112,6 +114,7 @@ pub fn explain(answers: &Answers, linked: &LinkedObject, plan: &LoadPlan<'_>) ->
         refused: refused(&answers.calls.calls, linked),
         slots: answers.slots.clone(),
         attachment: answers.attachment.as_ref().map(attachment),
+        notes: answers.notes.clone(),
         problems: answers.problems.clone(),
     }
 }

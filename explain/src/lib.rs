@@ -15,6 +15,8 @@ mod btf;
 mod code;
 mod file;
 mod graph;
+pub mod join;
+mod kconfig;
 pub mod kernel;
 mod machine;
 mod maps;
@@ -46,6 +48,8 @@ pub struct Stages<'a> {
     pub bytes: &'a [u8],
     /// The file, taken apart.
     pub elf: &'a ElfObject<'a>,
+    /// How several files became that one, if there were several; there are no `bytes` then.
+    pub joining: Option<join::Joining<'a>>,
     /// The object, linked.
     pub linked: Option<&'a LinkedObject>,
     /// The plan to load it.
@@ -83,12 +87,16 @@ pub fn explain(stages: &Stages<'_>) -> Explanation {
         object: model::Object {
             path: stages.path.to_string(),
             name: stages.name.to_string(),
-            bytes: words::len(stages.bytes),
+            bytes: match &stages.joining {
+                Some(joining) => joining.sizes.iter().sum(),
+                None => words::len(stages.bytes),
+            },
         },
         machine: model::Machine {
             kernel: stages.machine.kernel.to_string(),
             types: stages.types.to_string(),
         },
+        join: stages.joining.as_ref().map(|joining| join::explain(stages, joining)),
         file,
         maps: linked.map(|linked| maps::explain(stages, linked)).unwrap_or_default(),
         programs: linked.map(|linked| programs::explain(stages, linked)).unwrap_or_default(),

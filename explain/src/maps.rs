@@ -9,10 +9,13 @@ use rxdp_loader::spec::{
 };
 use rxdp_loader::uapi::{MapFlags, MapType};
 
-use crate::Stages;
 use crate::model::{Attribute, Definition, Field, Map, Origin, Slot};
 use crate::types::c_type;
 use crate::words::{hex, len, map_flags, map_type};
+use crate::{Stages, kconfig};
+
+/// Where variables of the kernel's configuration are declared.
+const KCONFIG: &str = ".kconfig";
 
 /// Most **bytes** of a field that are shown.
 const MOST_BYTES: usize = 16;
@@ -33,7 +36,9 @@ pub(crate) fn explain(stages: &Stages<'_>, linked: &LinkedObject) -> Vec<Map> {
             dialect: if let MapOrigin::Legacy(_, dialect) = map.origin { Some(whose(dialect)) } else { None },
             why: why(map),
             order: order(map),
-            definition: definition.map(|found| self::definition(spec, map, found)),
+            definition: definition
+                .map(|found| self::definition(spec, map, found))
+                .or_else(|| kconfig::definition(spec, id)),
             ty: map.ty.to_string(),
             create: planned.create(id).map(|create| attributes(spec, map, create)).unwrap_or_default(),
             inner: inner(spec, map),
@@ -71,6 +76,7 @@ fn origin(map: &MapSpec) -> Origin {
         MapOrigin::Legacy(..) => Origin::Numbers,
         MapOrigin::Btf if map.struct_ops.is_some() => Origin::StructOps,
         MapOrigin::Btf => Origin::Types,
+        MapOrigin::Internal if *map.section == *KCONFIG => Origin::Kconfig,
         MapOrigin::Internal => Origin::Variables,
     }
 }
@@ -94,6 +100,11 @@ fn why(map: &MapSpec) -> String {
         MapOrigin::Btf => {
             "a variable of .maps: its type is the definition, each member one attribute".to_string()
         }
+        MapOrigin::Internal if *map.section == *KCONFIG => {
+            "no section of the file: the loader makes it of the externs that the object declares in .kconfig, and fills it with \
+             what the kernel is configured with"
+                .to_string()
+        }
         MapOrigin::Internal => {
             "a section of global variables: one map, one key, the whole section is its value".to_string()
         }
@@ -105,6 +116,9 @@ fn order(map: &MapSpec) -> String {
         MapOrigin::Legacy(..) => "SEC(\"maps\") by offset comes first",
         MapOrigin::Btf if map.struct_ops.is_some() => "tables of functions come last",
         MapOrigin::Btf => "SEC(\".maps\") by offset comes second",
+        MapOrigin::Internal if *map.section == *KCONFIG => {
+            "what the loader makes of externs comes behind sections of variables"
+        }
         MapOrigin::Internal => "sections of variables come behind the maps that have a definition",
     };
     format!("map_fd[] holds maps in definition order: {place}")
@@ -280,7 +294,8 @@ fn contents(plan: Option<&LoadPlan<'_>>, map: &MapSpec, id: MapId) -> Option<Str
     let mut words = Vec::new();
     for step in steps.iter().chain(&pinned) {
         if *step == Step::SetData(id) {
-            words.push(format!("its value under key 0 is set to the section's {} bytes", map.value_size));
+            let whose = if *map.section == *KCONFIG { "these" } else { "the section's" };
+            words.push(format!("its value under key 0 is set to {whose} {} bytes", map.value_size));
         }
         let mapped = mapped(step, id);
         words.extend(mapped.map(|len| format!("{len} bytes of it are mapped into memory and filled")));

@@ -58,6 +58,7 @@ pub(crate) fn map_type(name: &str) -> String {
 /// What a part of an explanation is about.
 pub(crate) const fn about(part: Part) -> &'static str {
     match part {
+        Part::Join => "how several files became one object",
         Part::File => "what the compiler wrote, and what each section is to the loader",
         Part::Maps => "the bytes of each definition, what they say, and the call that follows",
         Part::Programs => "which section makes which type of program, and by which rule",

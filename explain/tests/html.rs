@@ -92,6 +92,7 @@ fn with_kernel(mut explanation: Explanation) -> Explanation {
             reply: "no error".to_string(),
             answer: Vec::new(),
         }),
+        notes: vec!["loaded without types".to_string()],
         problems: vec!["a problem of the kernel".to_string()],
     });
     explanation

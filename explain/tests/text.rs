@@ -19,10 +19,29 @@ fn the_articles_object() {
 
 #[test]
 fn maps_in_every_form() {
-    let each = ["tail_kern-btf_maps.o", "iproute2.o", "data.o", "values.o", "inner_maps.o", "struct_ops.o"];
+    let each = [
+        "tail_kern-btf_maps.o",
+        "iproute2.o",
+        "data.o",
+        "values.o",
+        "inner_maps.o",
+        "struct_ops.o",
+        "types.o",
+    ];
     let all: Vec<String> =
         each.iter().map(|name| format!("{name}\n{}", shown(name, None, &[Part::Maps]))).collect();
     check("maps", &all.join("\n"));
+}
+
+#[test]
+fn sections_that_are_compressed_or_empty_say_so() {
+    let each = ["data-zstd.o", "data-zlib.o"].map(|name| shown(name, None, &[Part::File]));
+    check("sections", &each.join("\n"));
+}
+
+#[test]
+fn what_the_kernel_is_configured_with() {
+    check("kconfig", &shown("types.o", None, &[Part::Relocations, Part::Plan]));
 }
 
 #[test]

@@ -234,6 +234,57 @@ fn types_of_all_files_are_one_graph() {
     assert!(program.line_info.len() > 20);
 }
 
+/// What is noted of the joining is what was done: parts make up the sections, and names stand where they are said to.
+#[test]
+fn parts_and_names_are_noted() {
+    let names = ["join/main.o", "join/lib.o"];
+    let bytes = names.map(bytes_of);
+    let files: Vec<(&str, &[u8])> = names.iter().copied().zip(bytes.iter().map(Vec::as_slice)).collect();
+    let files = join::parse(&files).unwrap();
+    let joined = join::join(&files).unwrap();
+    let mut covered = vec![0; joined.elf.sections.len()];
+    for ((file, own), part) in &joined.parts {
+        let own = files[*file].elf.section(*own).unwrap();
+        let whole = joined.elf.section(part.section).unwrap();
+        assert_eq!(own.name, whole.name);
+        let start = usize::try_from(part.start).unwrap();
+        if whole.content == elf::Content::Bytes {
+            assert_eq!(whole.data[start..start + own.data.len()], *own.data, "{}", own.name);
+        }
+        if !part.repeated {
+            covered[usize::try_from(part.section.0).unwrap()] += own.size;
+        }
+    }
+    for (section, covered) in joined.elf.sections.iter().zip(covered).skip(1) {
+        assert!(covered <= section.size && section.size - covered < 16, "{}", section.name);
+    }
+    let repeated = joined.parts.values().filter(|part| part.repeated).count();
+    assert_eq!(repeated, 1, "they have one licence");
+    let chosen = |name: &str| {
+        let global = &joined.names[name];
+        let mention = global.chosen().unwrap();
+        (
+            names[mention.file],
+            mention.defined,
+            global.mentions.iter().filter(|mention| mention.defined).count(),
+        )
+    };
+    assert_eq!(chosen("add"), ("join/lib.o", true, 1));
+    assert_eq!(chosen("scale"), ("join/lib.o", true, 2), "the strong one counts");
+    assert_eq!(chosen("first"), ("join/main.o", true, 2), "of weak ones the first counts");
+    assert!(!chosen("LINUX_KERNEL_VERSION").1, "nobody defines it");
+    for (name, global) in &joined.names {
+        let symbol = joined.elf.symbols.iter().find(|symbol| symbol.name == *name).unwrap();
+        let mention = global.chosen().unwrap();
+        let own = files[mention.file].elf.symbol(mention.symbol).unwrap();
+        assert_eq!(own.place == elf::Place::Undefined, symbol.place == elf::Place::Undefined, "{name}");
+        if let (elf::Place::Section(own_section), elf::Place::Section(_)) = (own.place, symbol.place) {
+            let start = joined.parts[&(mention.file, own_section)].start;
+            assert_eq!(symbol.value, own.value + start, "{name}");
+        }
+    }
+}
+
 /// Maps without what joining may number anew.
 fn shapes(spec: &ObjectSpec) -> Vec<MapSpec> {
     let shape = |map: &MapSpec| {

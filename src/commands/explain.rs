@@ -4,10 +4,12 @@
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 
+use rxdp_explain::join::Joining;
 use rxdp_explain::model::{Explanation, Part, Problem};
 use rxdp_explain::{Entry, Stages, html, kernel, text};
 use rxdp_loader::elf::{self, ElfObject};
 use rxdp_loader::features::Machine;
+use rxdp_loader::join::{self, JoinError, Joined};
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Ask, CodeTypes, Given};
 use rxdp_loader::plan::{LoadPlan, MixedTables};
@@ -30,19 +32,63 @@ const STOPS: &str = "what the main job does, for it stops before it attaches any
 const INTERFACE: &str = "IFACE";
 
 pub(crate) fn run(args: &Explain) -> Result<(), Failure> {
-    if args.choices.with(&args.object).len() > 1 {
-        let why = "joining is not explained yet; give one object".to_string();
-        return Err(Failure::Option { option: "--link", given: args.object.display().to_string(), why });
+    let paths = args.choices.with(&args.object);
+    let mut files = Vec::new();
+    for path in &paths {
+        let name = path.display().to_string();
+        let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
+        files.push((name, bytes));
     }
-    let title = args.object.display().to_string();
-    let bytes = rxdp_loader::read_file(&args.object).map_err(|error| Failure::object(&title, error))?;
-    let elf = elf::parse(&bytes).map_err(|error| Failure::object(&title, SpecError::from(error)))?;
-    let (explanation, refused) = explain(args, &title, &bytes, &elf)?;
+    let title = job::title(&paths);
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), &**bytes)).collect();
+    let (explanation, refused) = match files.as_slice() {
+        [(_, bytes)] => one_file(args, &title, bytes),
+        files => several(args, &title, files),
+    }?;
     write(args, &explanation)?;
     match refused {
         Some(exit) => Err(Failure::Verify(title, exit)),
         None => Ok(()),
     }
+}
+
+/// The explanation, and how the kernel's refusal counts, if it was asked and refused something.
+type Explained = Result<(Explanation, Option<Exit>), Failure>;
+
+fn one_file(args: &Explain, title: &str, bytes: &[u8]) -> Explained {
+    let elf = elf::parse(bytes).map_err(|error| Failure::object(title, SpecError::from(error)))?;
+    let (types, given) = code_types(args)?;
+    let file = File { args, title, bytes, elf: &elf, joining: None, machine: host::machine(), types };
+    let spec = spec::collect(&elf, &rxdp_loader::object_name(&args.object), dialects(args));
+    file.explained(spec.map_err(|error| error.to_string()), given.as_deref())
+}
+
+/// Files that are joined: what does not fit together is no object, and cannot be explained.
+fn several(args: &Explain, title: &str, files: &[(&str, &[u8])]) -> Explained {
+    let failed = |error: JoinError| Failure::object(title, error);
+    let parsed = join::parse(files).map_err(failed)?;
+    let Joined { elf, types: joined_types, parts, names } = join::join(&parsed).map_err(failed)?;
+    let sizes: Vec<u64> =
+        files.iter().map(|(_, bytes)| u64::try_from(bytes.len()).unwrap_or(u64::MAX)).collect();
+    let joined = joined_types.btf.as_ref().map_or(0, |btf| btf.types.len().saturating_sub(1));
+    let joining = Joining {
+        files: &parsed,
+        sizes: &sizes,
+        parts: &parts,
+        names: &names,
+        types: u32::try_from(joined).unwrap_or(u32::MAX),
+    };
+    let (types, given) = code_types(args)?;
+    let machine = host::machine();
+    let file = File { args, title, bytes: &[], elf: &elf, joining: Some(joining), machine, types };
+    let name = rxdp_loader::object_name(&args.object);
+    let spec = spec::collect_with(&elf, joined_types, &name, dialects(args));
+    file.explained(spec.map_err(|error| error.to_string()), given.as_deref())
+}
+
+fn dialects(args: &Explain) -> Dialects {
+    let reading = &args.choices.reading;
+    Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) }
 }
 
 fn write(args: &Explain, explanation: &Explanation) -> Result<(), Failure> {
@@ -66,35 +112,22 @@ struct File<'a> {
     title: &'a str,
     bytes: &'a [u8],
     elf: &'a ElfObject<'a>,
+    /// How several files became this, if there were several.
+    joining: Option<Joining<'a>>,
     machine: Machine,
     /// Where the types are from that code is fitted to.
     types: String,
 }
 
-/// The explanation, and how the kernel's refusal counts, if it was asked and refused something.
-fn explain(
-    args: &Explain,
-    title: &str,
-    bytes: &[u8],
-    elf: &ElfObject<'_>,
-) -> Result<(Explanation, Option<Exit>), Failure> {
-    let (types, given) = code_types(args)?;
-    let file = File { args, title, bytes, elf, machine: host::machine(), types };
-    let reading = &args.choices.reading;
-    let dialects =
-        Dialects { section: reading.section_dialect.into(), map: reading.map_dialect.map(Into::into) };
-    match spec::collect(elf, &rxdp_loader::object_name(&args.object), dialects) {
-        Ok(spec) => file.understood(spec, given.as_deref()),
-        Err(error) => Ok((file.explain(None, None, false, all_parts(&error.to_string())), None)),
-    }
-}
-
 impl File<'_> {
-    fn understood(
-        &self,
-        spec: ObjectSpec,
-        given: Option<&[u8]>,
-    ) -> Result<(Explanation, Option<Exit>), Failure> {
+    fn explained(&self, spec: Result<ObjectSpec, String>, given: Option<&[u8]>) -> Explained {
+        match spec {
+            Ok(spec) => self.understood(spec, given),
+            Err(why) => Ok((self.explain(None, None, false, all_parts(&why)), None)),
+        }
+    }
+
+    fn understood(&self, spec: ObjectSpec, given: Option<&[u8]>) -> Explained {
         let Self { args, title, machine, .. } = self;
         let mut problems = Vec::new();
         let read = link(args, title, spec, machine, given, &mut problems)?;
@@ -132,6 +165,7 @@ impl File<'_> {
             name: &rxdp_loader::object_name(&self.args.object),
             bytes: self.bytes,
             elf: self.elf,
+            joining: self.joining,
             linked,
             plan,
             calls: &planned.map(|planned| calls(&planned.plan, planned.entry)).unwrap_or_default(),
@@ -153,7 +187,7 @@ fn code_types(args: &Explain) -> Result<(String, Option<Vec<u8>>), Failure> {
 
 /// An object that cannot be understood has no other parts than its file.
 fn all_parts(why: &str) -> Vec<Problem> {
-    let parts = Part::ALL.into_iter().filter(|part| !matches!(part, Part::File | Part::Kernel));
+    let parts = Part::ALL.into_iter().filter(|part| !matches!(part, Part::Join | Part::File | Part::Kernel));
     parts.map(|part| Problem { part, why: why.to_string() }).collect()
 }
 

@@ -35,7 +35,8 @@ pub(crate) const VARIES: &[(&str, &str)] = &[
     // Descriptors, the kernel's ids, processors.
     (r"\b(fd|id|cpu) \d+", "$1 N"),
     (r#""(fd|id|ifindex)":\d+"#, "\"$1\":N"),
-    (r"\b(id=)\d+", "$1 N"),
+    (r"\b((?:id|fd|load_time|created_by_uid)=)\d+", "$1 N"),
+    (r"\b(map_ids=)[\d,]+", "$1 N"),
     (r"(_fd\[\d+\]) = \d+", "$1 = N"),
     (r"was written, \d+ is read", "was written, N is read"),
     (r"(--replace=)\d+", "$1 N"),
@@ -45,7 +46,7 @@ pub(crate) const VARIES: &[(&str, &str)] = &[
     (r"\d+ (ns|usec)\b", "N $1"),
     // The running kernel: its version, and addresses in it.
     (r"^for Linux [^;]+;", "for Linux N;"),
-    (r"kern_version=0x[0-9a-f]+", "kern_version=N"),
+    (r"kern_version=\d+\.\d+\.\d+", "kern_version=N"),
     (r"0xffff[0-9a-f]{12}", "ADDRESS"),
 ];
 

@@ -22,6 +22,7 @@ pub(super) fn kernel(kernel: &Kernel, explanation: &Explanation) -> Markup {
         linked.map(|linked| linked.layout.as_slice()).unwrap_or_default()
     };
     html! {
+        @for note in &kernel.notes { p.bad { strong { "Note: " } (note) } }
         @for problem in &kernel.problems { p.bad { strong { "Problem: " } (problem) } }
         h3 { "Calls and answers" }
         (calls(&kernel.calls))

@@ -46,6 +46,9 @@ fn map(map: &Map) -> Markup {
 }
 
 fn place(map: &Map) -> Markup {
+    if map.origin == Origin::Kconfig {
+        return html! { "externs of section " code { (map.section) } ", which stands in no file" };
+    }
     html! {
         "section " code { (map.section) }
         @if let Some(Definition { offset, size, .. }) = &map.definition {

@@ -10,6 +10,7 @@ mod code;
 mod drawing;
 mod file;
 mod graph;
+mod join;
 mod kernel;
 mod log;
 mod maps;
@@ -55,7 +56,7 @@ pub fn html(explanation: &Explanation) -> String {
                 (top(explanation))
                 (contents(explanation))
                 main {
-                    @for part in Part::ALL {
+                    @for part in shown(explanation) {
                         (section(explanation, &places, part))
                     }
                 }
@@ -67,14 +68,22 @@ pub fn html(explanation: &Explanation) -> String {
     page.into_string() + "\n"
 }
 
+/// The name of the file, or of all that were joined.
+fn title_of(explanation: &Explanation) -> String {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_string();
+    match &explanation.join {
+        Some(join) => join.files.iter().map(|file| name(&file.path)).collect::<Vec<_>>().join(" + "),
+        None => name(&explanation.object.path),
+    }
+}
+
 fn top(explanation: &Explanation) -> Markup {
     let object = &explanation.object;
     let machine = &explanation.machine;
-    let file = object.path.rsplit('/').next().unwrap_or(&object.path);
     html! {
         header.top {
             p.kicker { "From bytes to a running program" }
-            h1 { (wrap_at(file)) }
+            h1 { (wrap_at(&title_of(explanation))) }
             p.about {
                 code { (wrap_at(&object.path)) } " · " (object.bytes) " bytes · for Linux " (machine.kernel)
                 " · types: " (machine.types)
@@ -84,12 +93,18 @@ fn top(explanation: &Explanation) -> Markup {
     }
 }
 
+/// The parts that there are: one file was joined with nothing.
+fn shown(explanation: &Explanation) -> impl Iterator<Item = Part> {
+    let joined = explanation.join.is_some();
+    Part::ALL.into_iter().filter(move |part| joined || *part != Part::Join)
+}
+
 /// The table of contents: parts, and what is in them.
 fn contents(explanation: &Explanation) -> Markup {
     html! {
         nav.contents aria-label="Contents" {
             ol {
-                @for part in Part::ALL {
+                @for part in shown(explanation) {
                     li {
                         a href={ "#" (part.name()) } { (heading(part)) }
                         (entries(explanation, part))
@@ -121,7 +136,7 @@ fn entries(explanation: &Explanation, part: Part) -> Markup {
             .map(|linked| (places::linked(linked.program), linked.name.as_str()))
             .collect(),
         Part::Kernel => explanation.kernel.iter().flat_map(kernel::entries).collect(),
-        Part::File | Part::Graph | Part::Btf | Part::Plan => Vec::new(),
+        Part::Join | Part::File | Part::Graph | Part::Btf | Part::Plan => Vec::new(),
     };
     html! {
         @if !named.is_empty() {
@@ -136,6 +151,7 @@ fn entries(explanation: &Explanation, part: Part) -> Markup {
 
 const fn heading(part: Part) -> &'static str {
     match part {
+        Part::Join => "Join",
         Part::File => "File",
         Part::Maps => "Maps",
         Part::Programs => "Programs",
@@ -164,6 +180,10 @@ fn section(explanation: &Explanation, places: &Places<'_>, part: Part) -> Markup
 
 fn show(explanation: &Explanation, places: &Places<'_>, part: Part) -> Markup {
     match part {
+        Part::Join => match &explanation.join {
+            Some(join) => join::join(join),
+            None => html! {},
+        },
         Part::File => file::file(&explanation.file),
         Part::Maps => maps::maps(&explanation.maps),
         Part::Programs => programs::programs(&explanation.programs),

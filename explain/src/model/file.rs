@@ -44,6 +44,8 @@ pub struct Section {
     pub offset: u64,
     /// How many **bytes** they are.
     pub size: u64,
+    /// How many **bytes** they are decompressed, if they were compressed.
+    pub decompressed: Option<u64>,
     /// Flags: `alloc`, `write`, `code`, `compressed`.
     pub flags: Vec<String>,
     /// What it is to the loader.

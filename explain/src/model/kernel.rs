@@ -20,6 +20,8 @@ pub struct Kernel {
     pub slots: Vec<SlotInKernel>,
     /// How the entry program was attached.
     pub attachment: Option<Attachment>,
+    /// What the kernel refused and the load did without: types.
+    pub notes: Vec<String>,
     /// Why something could not be done or shown.
     pub problems: Vec<String>,
 }

@@ -20,7 +20,7 @@ pub struct Map {
     pub why: String,
     /// Why it has this index.
     pub order: String,
-    /// Its definition in the file; none for variables of the kernel's configuration.
+    /// Its definition in the file; for variables of the kernel's configuration what stands in its value.
     pub definition: Option<Definition>,
     /// Its type: `prog_array`.
     #[serde(rename = "type")]
@@ -52,6 +52,8 @@ pub enum Origin {
     Variables,
     /// A table of functions that the kernel calls.
     StructOps,
+    /// Variables of the kernel's configuration: the loader makes it of externs.
+    Kconfig,
 }
 
 /// The definition of a map in the file.

@@ -10,6 +10,7 @@ mod btf;
 mod code;
 mod file;
 mod graph;
+mod join;
 mod kernel;
 mod maps;
 mod plan;
@@ -24,6 +25,7 @@ pub use code::{
 };
 pub use file::{File, HeaderField, Section, Symbol};
 pub use graph::{Graph, GraphSlot, MapUse, Table, TailCall, TrailStep, Unfit};
+pub use join::{Join, JoinedFile, JoinedName, JoinedPart, JoinedSection, NameMention};
 pub use kernel::{
     Attachment, Kernel, LoadedMap, LoadedProgram, MachineInstruction, MessagePart, RefusedProgram,
     SlotInKernel, Xlated, XlatedInstruction,
@@ -47,7 +49,9 @@ pub struct Explanation {
     pub machine: Machine,
     /// Parts that could not be made, and why.
     pub problems: Vec<Problem>,
-    /// The file: header, sections, symbols.
+    /// How several files became one object, if there were several.
+    pub join: Option<Join>,
+    /// The file: header, sections, symbols. Of several files that were joined what they became, which has no header.
     pub file: File,
     /// Maps, by their index in `map_fd[]`.
     pub maps: Vec<Map>,
@@ -106,6 +110,8 @@ pub struct Problem {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
+    /// [`Explanation::join`].
+    Join,
     /// [`Explanation::file`].
     File,
     /// [`Explanation::maps`].
@@ -128,7 +134,8 @@ pub enum Part {
 
 impl Part {
     /// All parts, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Join,
         Self::File,
         Self::Maps,
         Self::Programs,
@@ -143,6 +150,7 @@ impl Part {
     /// What `--section` calls it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Join => "join",
             Self::File => "file",
             Self::Maps => "maps",
             Self::Programs => "programs",

@@ -12,6 +12,9 @@ const HALF: usize = 45;
 
 pub(super) fn kernel(page: &mut Page, kernel: &Kernel) {
     calls(page, &kernel.calls);
+    for note in &kernel.notes {
+        page.line(2, 4, &[bad("note: "), plain(note)]);
+    }
     for problem in &kernel.problems {
         page.line(2, 4, &[bad("problem: "), plain(problem)]);
     }

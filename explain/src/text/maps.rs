@@ -21,6 +21,9 @@ fn map(page: &mut Page, map: &Map) {
     page.line(2, 6, &[plain(title), name(&map.name), plain(format!("  {}", map.ty))]);
     fact(page, "index", &map.order);
     let place = match &map.definition {
+        _ if map.origin == Origin::Kconfig => {
+            format!("externs of section {:?}, which stands in no file", map.section)
+        }
         Some(definition) => {
             format!(
                 "section {:?}, bytes {} to {}",
@@ -79,6 +82,12 @@ fn field(page: &mut Page, origin: Origin, field: &Field) {
             let ty = field.c_type.as_deref().unwrap_or("?");
             let row = format!("{offset:>4}  {:<15}  {ty:<18}  ", field.name);
             page.line(8, 46, &[dim(row), plain(&field.meaning)]);
+        }
+        Origin::Kconfig => {
+            let ty = field.c_type.as_deref().unwrap_or("?");
+            page.line(8, 14, &[plain(format!("{offset:>4}  {size:>5} bytes  {ty} {}", field.name))]);
+            page.line(27, 27, &[dim(&field.bytes)]);
+            page.line(27, 27, &[plain(&field.meaning)]);
         }
         Origin::Variables => {
             let ty = field.c_type.as_deref().unwrap_or("?");

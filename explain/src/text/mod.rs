@@ -5,6 +5,7 @@
 mod btf;
 mod code;
 mod graph;
+mod join;
 mod kernel;
 mod maps;
 mod page;
@@ -34,7 +35,7 @@ pub fn text(explanation: &Explanation, style: &Style) -> String {
     let mut first = !all;
     for part in Part::ALL {
         let asked = all || style.parts.contains(&part);
-        if !asked || (all && part == Part::Kernel && explanation.kernel.is_none()) {
+        if !asked || (all && is_left_out(explanation, part)) {
             continue;
         }
         if !first {
@@ -48,6 +49,11 @@ pub fn text(explanation: &Explanation, style: &Style) -> String {
         show(&mut page, explanation, part);
     }
     page.finish()
+}
+
+/// Parts that only some explanations have.
+fn is_left_out(explanation: &Explanation, part: Part) -> bool {
+    part == Part::Kernel && explanation.kernel.is_none() || part == Part::Join && explanation.join.is_none()
 }
 
 fn summary(page: &mut Page, explanation: &Explanation) {
@@ -64,6 +70,10 @@ fn heading(page: &mut Page, part: Part) {
 
 fn show(page: &mut Page, explanation: &Explanation, part: Part) {
     match part {
+        Part::Join => match &explanation.join {
+            Some(join) => join::join(page, join),
+            None => page.line(2, 4, &[plain("it is one file: --link joins it with others")]),
+        },
         Part::File => parts::file(page, &explanation.file),
         Part::Maps => maps::maps(page, &explanation.maps),
         Part::Programs => parts::programs(page, &explanation.programs),

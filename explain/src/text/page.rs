@@ -97,7 +97,7 @@ impl Page {
                 self.switch(tone, *next);
                 tone = *next;
             }
-            self.out.push(*c);
+            self.out.push(if *c == TOGETHER { ' ' } else { *c });
         }
         self.switch(tone, Tone::Plain);
         self.out.push('\n');
@@ -112,6 +112,14 @@ impl Page {
         }
         self.out += &to.style().render().to_string();
     }
+}
+
+/// A blank at which no line is broken: a no-break space, which an object's text hardly has.
+const TOGETHER: char = '\u{a0}';
+
+/// A short text that stays in one line.
+pub(super) fn together(text: &str) -> String {
+    if text.chars().count() > WIDTH / 2 { text.to_string() } else { text.replace(' ', &TOGETHER.to_string()) }
 }
 
 /// Where a line that is too long is broken: behind the last blank that fits, or where the page ends.
@@ -184,6 +192,12 @@ mod tests {
         let shown = shown(4, 4, &"x".repeat(250));
         let widths: Vec<usize> = shown.lines().map(str::len).collect();
         assert_eq!(widths, [100, 100, 62]);
+    }
+
+    #[test]
+    fn what_belongs_together_stays_in_one_line() {
+        let text = format!("{} {}", "x".repeat(90), together("4 bytes or more"));
+        assert_eq!(shown(0, 2, &text), format!("{}\n  4 bytes or more\n", "x".repeat(90)));
     }
 
     #[test]

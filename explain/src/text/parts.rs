@@ -1,6 +1,6 @@
 //! The file, programs, and the plan.
 
-use super::page::{Page, Piece, bad, code, dim, name, plain};
+use super::page::{Page, Piece, bad, code, dim, name, plain, together};
 use crate::model::{Argument, Call, File, Plan, Program, Section, Symbol};
 
 pub(super) fn file(page: &mut Page, file: &File) {
@@ -149,7 +149,6 @@ pub(super) fn calls(page: &mut Page, calls: &[Call]) {
 }
 
 fn arguments(all: &[Argument]) -> String {
-    let words: Vec<String> =
-        all.iter().map(|argument| format!("{}={}", argument.name, argument.value)).collect();
-    words.join("  ")
+    let word = |argument: &Argument| format!("{}={}", argument.name, together(&argument.value));
+    all.iter().map(word).collect::<Vec<_>>().join("  ")
 }

@@ -74,6 +74,7 @@ pub(crate) fn explained_for(name: &str, types: Option<&str>, machine: &Machine) 
         name: &stem,
         bytes: &bytes,
         elf: &elf,
+        joining: None,
         linked: Some(&linked),
         plan: plan.as_ref(),
         calls: &plan.as_ref().map(calls).unwrap_or_default(),

@@ -65,6 +65,17 @@ impl Budget {
     }
 }
 
+/// How a section is compressed, if it is, and in a way that is known.
+pub(super) fn format(
+    raw: &elf::SectionHeader64<Endianness>,
+    endian: Endianness,
+    file: &[u8],
+) -> Option<&'static str> {
+    let (header, ..) = raw.compression(endian, file).ok()??;
+    let ty = header.ch_type.get(endian);
+    FORMATS.iter().find(|(known, ..)| *known == ty).map(|(_, name, _)| *name)
+}
+
 /// Fills a buffer and says how far; `None` for data that is damaged or does not fit.
 type Unpack = fn(&[u8], &mut [u8]) -> Option<usize>;
 

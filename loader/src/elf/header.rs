@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use object::elf;
 use object::read::elf::{FileHeader, SectionHeader};
 
-use super::{ElfError, header, narrow};
+use super::{ElfError, compressed, header, narrow};
 use crate::bytes::Endian;
 
 /// The header of a file, and the table of its sections. Source: `Elf64_Ehdr`, `Elf64_Shdr`.
@@ -41,6 +41,8 @@ pub struct HeaderOfSection {
     pub size: u64,
     /// `sh_info`: for relocations the number of the section that they change.
     pub info: u32,
+    /// How it is compressed, if it is: `zlib`, `zstd`.
+    pub compression: Option<&'static str>,
 }
 
 impl HeaderOfSection {
@@ -88,6 +90,7 @@ pub fn headers(bytes: &[u8]) -> Result<Headers, ElfError> {
             offset: raw.sh_offset(endian),
             size: raw.sh_size(endian),
             info: raw.sh_info(endian),
+            compression: compressed::format(raw, endian, bytes),
         })
     };
     Ok(Headers {

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use crate::bytes::to_usize;
 use crate::features::{Features, Machine};
-use crate::spec::KconfigForm;
+use crate::spec::{KconfigForm, KconfigSource};
 
 /// The kernel's configuration: what stands behind `CONFIG_X=`.
 #[derive(Debug, Default)]
@@ -35,20 +35,27 @@ impl<'t> Config<'t> {
     }
 }
 
-/// The variable's bytes; `None` if nobody says what its value is.
+/// The variable's bytes, and who says so; `None` if nobody says what its value is.
 pub(super) fn value(
     name: &str,
     form: KconfigForm,
     size: u32,
     config: &Config<'_>,
     machine: &Machine,
-) -> Result<Option<Vec<u8>>, KconfigError> {
+) -> Result<Option<(Vec<u8>, KconfigSource)>, KconfigError> {
     if let Some(number) = of_loader(name, machine) {
-        return number_bytes(name, form, size, &number.to_string(), number).map(Some);
+        let bytes = number_bytes(name, form, size, &number.to_string(), number)?;
+        return Ok(Some((bytes, KconfigSource::Loader)));
     }
     let Some(text) = config.0.get(name) else {
         return Ok(None);
     };
+    let said = KconfigSource::Configuration((*text).to_string());
+    Ok(configured(name, form, size, text)?.map(|bytes| (bytes, said)))
+}
+
+/// What the configuration says, as bytes.
+fn configured(name: &str, form: KconfigForm, size: u32, text: &str) -> Result<Option<Vec<u8>>, KconfigError> {
     match text.as_bytes() {
         [letter @ (b'y' | b'm' | b'n')] => letter_bytes(name, form, size, *letter).map(Some),
         [b'"', .., b'"'] => string_bytes(name, form, size, text).map(Some),
@@ -163,6 +170,7 @@ mod tests {
 
     fn get(name: &str, form: KconfigForm, size: u32) -> Result<Option<Vec<u8>>, KconfigError> {
         value(name, form, size, &Config::parse(TEXT), &Machine::NEWEST)
+            .map(|found| found.map(|(bytes, _)| bytes))
     }
 
     #[test]

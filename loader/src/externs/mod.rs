@@ -12,7 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::features::{Features, Machine};
-use crate::spec::{ExternKind, ExternValue, ObjectSpec};
+use crate::spec::{ExternKind, ExternValue, KconfigSource, ObjectSpec};
 
 pub use kconfig::KconfigError;
 
@@ -81,8 +81,10 @@ pub fn resolve(spec: &mut ObjectSpec, machine: &Machine, facts: &Facts) -> Resul
     for (name, external) in &mut spec.externs {
         external.value = match &external.kind {
             ExternKind::Kconfig { map, offset, form, size } => {
-                let bytes = kconfig::value(name, *form, *size, &config, &machine)?;
-                let known = bytes.is_some() || external.weak;
+                let found = kconfig::value(name, *form, *size, &config, &machine)?;
+                let known = found.is_some() || external.weak;
+                let (bytes, said) = found.unzip();
+                external.said = Some(said.unwrap_or(KconfigSource::Nobody { weak: external.weak }));
                 written.extend(bytes.map(|bytes| (*map, *offset, bytes)));
                 known.then_some(ExternValue::MapValue { map: *map, offset: *offset })
             }

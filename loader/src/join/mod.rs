@@ -15,13 +15,16 @@ mod sections;
 mod symbols;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::elf::{self, ElfObject};
+use crate::elf::{self, ElfObject, SectionIdx};
 use crate::spec::{self, Dialects, ObjectSpec, Types};
 
 pub use error::{JoinError, Said};
+pub use sections::Part;
+pub use symbols::{Global, Mention};
 
 /// An object file that is to be joined with others.
 #[derive(Clone, Debug)]
@@ -41,6 +44,11 @@ pub struct Joined<'d> {
     pub elf: ElfObject<'d>,
     /// Types of all of them.
     pub types: Types,
+    /// Where each section of each file went, by the number of the file and that of the section in it. What is not loaded
+    /// went nowhere.
+    pub parts: BTreeMap<(usize, SectionIdx), Part>,
+    /// Names that other files can mean, and which of those who know one counts.
+    pub names: BTreeMap<&'d str, Global>,
 }
 
 impl<'d> File<'d> {
@@ -87,7 +95,8 @@ pub fn join<'d>(files: &[File<'d>]) -> Result<Joined<'d>, JoinError> {
     let symbols = symbols::join(files, &parts)?;
     let types = graph::join(files, &parts, &symbols)?;
     sections::relocate(files, &mut parts, &symbols);
-    Ok(Joined { elf: ElfObject::assemble(first.elf.endian, parts.sections, symbols.symbols), types })
+    let elf = ElfObject::assemble(first.elf.endian, parts.sections, symbols.symbols);
+    Ok(Joined { elf, types, parts: parts.places, names: symbols.globals })
 }
 
 /// The name of the file with this number.

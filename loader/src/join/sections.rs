@@ -25,20 +25,20 @@ pub(super) struct Parts<'d> {
     owners: Vec<usize>,
     by_name: BTreeMap<&'d str, SectionIdx>,
     /// By file and section. What is not loaded went nowhere.
-    places: BTreeMap<(usize, SectionIdx), Part>,
+    pub(super) places: BTreeMap<(usize, SectionIdx), Part>,
     /// **Bytes** of padding that are still free.
     padding: u64,
 }
 
 /// Where a file's section went.
-#[derive(Clone, Copy)]
-pub(super) struct Part {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
     /// The joined section.
-    pub(super) section: SectionIdx,
+    pub section: SectionIdx,
     /// Where the part begins there, in **bytes**.
-    pub(super) start: u64,
+    pub start: u64,
     /// It says what an earlier file's says, which stands for both.
-    pub(super) repeated: bool,
+    pub repeated: bool,
 }
 
 /// Puts sections of one name behind each other.

@@ -27,27 +27,30 @@ pub(super) struct Symbols<'d> {
 }
 
 /// A name that files know.
-#[derive(Debug)]
-pub(super) struct Global {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Global {
     /// Where it appears, in order.
-    pub(super) mentions: Vec<Mention>,
-    /// Which of them is the one that counts.
-    pub(super) chosen: usize,
+    pub mentions: Vec<Mention>,
+    /// Which of them is the one that counts: the definition, if there is one.
+    pub chosen: usize,
 }
 
 /// A symbol of a file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Mention {
-    pub(super) file: usize,
-    pub(super) symbol: SymbolIdx,
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mention {
+    /// Number of the file.
+    pub file: usize,
+    /// Number of the symbol in it.
+    pub symbol: SymbolIdx,
     /// It is defined there.
-    pub(super) defined: bool,
-    weak: bool,
+    pub defined: bool,
+    /// It is weak.
+    pub weak: bool,
 }
 
 impl Global {
     /// The mention that counts.
-    pub(super) fn chosen(&self) -> Option<Mention> {
+    pub fn chosen(&self) -> Option<Mention> {
         self.mentions.get(self.chosen).copied()
     }
 }

@@ -82,7 +82,7 @@ impl fmt::Display for Note {
                         write!(f, "map {map:?}: its definition does not say what its inner maps look like")?;
                     }
                 }
-                write!(f, "; made up: {inner} (embedders say another with Object::set_inner_map)")
+                write!(f, "; made up: {inner}")
             }
             Self::TypeFound { program, section, ty } => write!(
                 f,

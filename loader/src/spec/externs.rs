@@ -10,11 +10,100 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Extern, ExternKind, KconfigForm, MapId, MapOrigin, MapSpec, SpecError, data};
+use super::{MapId, MapOrigin, MapSpec, SpecError, data};
 use crate::btf::{Btf, Editor, Kind, Linkage, SecVar, StrOff, Type, TypeGraph, TypeId, TypeReason};
 use crate::bytes::to_usize;
 use crate::elf::{Binding, ElfObject, Place};
 use crate::uapi::{MapFlags, MapType};
+
+/// Something that the object declares and the kernel, or its configuration, defines.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Extern {
+    /// Whether the object can do without it.
+    pub weak: bool,
+    /// What it is.
+    pub kind: ExternKind,
+    /// What it turned out to be; `None` until [`crate::externs::resolve`] has found out, and if it could not.
+    pub value: Option<ExternValue>,
+    /// Who said what a variable of `.kconfig` is; `None` until somebody was asked.
+    pub said: Option<KconfigSource>,
+}
+
+/// Who says what a variable of `.kconfig` is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KconfigSource {
+    /// The kernel's configuration: what stands there behind `=`.
+    Configuration(String),
+    /// The loader knows it of the kernel.
+    Loader,
+    /// Nobody: the configuration does not mention it, or could not be read.
+    Nobody {
+        /// Whether the object can do without it. Then it stays 0.
+        weak: bool,
+    },
+}
+
+/// What an extern is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExternKind {
+    /// A variable of `.kconfig`.
+    Kconfig {
+        /// The map of these variables.
+        map: MapId,
+        /// Where it stands in the map's value, in **bytes**.
+        offset: u32,
+        /// Its size in **bytes**.
+        size: u32,
+        /// What its type is.
+        form: KconfigForm,
+    },
+    /// `const void NAME __ksym`: the address of a kernel symbol.
+    Address,
+    /// A kernel variable with a type, or a kernel function: found in the kernel's BTF.
+    Typed {
+        /// The variable's type behind typedefs and qualifiers, or the function's prototype.
+        ty: TypeId,
+        /// Whether it is a function.
+        function: bool,
+    },
+    /// Nothing says what it is.
+    Unknown,
+}
+
+/// What the type of a `.kconfig` variable is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KconfigForm {
+    /// `bool`.
+    Bool,
+    /// `char`.
+    Char {
+        /// Whether it is signed.
+        signed: bool,
+    },
+    /// A larger integer.
+    Int {
+        /// Whether it is signed.
+        signed: bool,
+    },
+    /// `enum libbpf_tristate`.
+    Tristate,
+    /// An array of `char`.
+    Chars,
+}
+
+/// What an extern turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExternValue {
+    /// A place in a map's value.
+    MapValue {
+        /// The map.
+        map: MapId,
+        /// Where in the value, in **bytes**.
+        offset: u32,
+    },
+    /// An address in the kernel; 0 for what is weak and not there.
+    Address(u64),
+}
 
 const KCONFIG: &str = ".kconfig";
 const KSYMS: &str = ".ksyms";
@@ -30,7 +119,8 @@ pub(super) fn collect(elf: &ElfObject<'_>, btf: Option<&Btf>, next: MapId) -> BT
             (None, Some(btf), Some(var)) => ksym(btf, *var),
             (None, ..) => ExternKind::Unknown,
         };
-        (symbol.name.to_string(), Extern { weak: symbol.binding == Binding::Weak, kind, value: None })
+        let weak = symbol.binding == Binding::Weak;
+        (symbol.name.to_string(), Extern { weak, kind, value: None, said: None })
     });
     externs.collect()
 }

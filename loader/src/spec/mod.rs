@@ -36,6 +36,7 @@ pub(crate) use btf_map::map_definition;
 pub use collect::{Types, collect, collect_with, types};
 pub use definition::{Definition, Field, definitions};
 pub use error::SpecError;
+pub use externs::{Extern, ExternKind, ExternValue, KconfigForm, KconfigSource};
 pub use role::{Role, roles};
 pub use section::{SectionMatch, SectionRule, SlotHint};
 pub use target::{TargetError, TargetProgram};
@@ -300,79 +301,6 @@ pub enum RelocTarget {
         /// What is wrong.
         why: String,
     },
-}
-
-/// Something that the object declares and the kernel, or its configuration, defines.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Extern {
-    /// Whether the object can do without it.
-    pub weak: bool,
-    /// What it is.
-    pub kind: ExternKind,
-    /// What it turned out to be; `None` until [`crate::externs::resolve`] has found out, and if it could not.
-    pub value: Option<ExternValue>,
-}
-
-/// What an extern is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ExternKind {
-    /// A variable of `.kconfig`.
-    Kconfig {
-        /// The map of these variables.
-        map: MapId,
-        /// Where it stands in the map's value, in **bytes**.
-        offset: u32,
-        /// Its size in **bytes**.
-        size: u32,
-        /// What its type is.
-        form: KconfigForm,
-    },
-    /// `const void NAME __ksym`: the address of a kernel symbol.
-    Address,
-    /// A kernel variable with a type, or a kernel function: found in the kernel's BTF.
-    Typed {
-        /// The variable's type behind typedefs and qualifiers, or the function's prototype.
-        ty: TypeId,
-        /// Whether it is a function.
-        function: bool,
-    },
-    /// Nothing says what it is.
-    Unknown,
-}
-
-/// What the type of a `.kconfig` variable is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KconfigForm {
-    /// `bool`.
-    Bool,
-    /// `char`.
-    Char {
-        /// Whether it is signed.
-        signed: bool,
-    },
-    /// A larger integer.
-    Int {
-        /// Whether it is signed.
-        signed: bool,
-    },
-    /// `enum libbpf_tristate`.
-    Tristate,
-    /// An array of `char`.
-    Chars,
-}
-
-/// What an extern turned out to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ExternValue {
-    /// A place in a map's value.
-    MapValue {
-        /// The map.
-        map: MapId,
-        /// Where in the value, in **bytes**.
-        offset: u32,
-    },
-    /// An address in the kernel; 0 for what is weak and not there.
-    Address(u64),
 }
 
 /// An entry program.

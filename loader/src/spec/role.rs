@@ -35,6 +35,10 @@ pub enum Role {
     Types,
     /// Where functions, lines and CO-RE records stand in the code.
     TypesOfCode,
+    /// Nothing: it is for code that programs call, and there is none.
+    NoSubprograms,
+    /// Nothing: there is nothing in it.
+    Empty,
     /// Nothing.
     Unused,
 }
@@ -55,6 +59,7 @@ impl Role {
             Self::Version => "kernel version",
             Self::Types => "types (BTF)",
             Self::TypesOfCode => "types of code (BTF.ext)",
+            Self::NoSubprograms | Self::Empty => "empty",
             Self::Unused => "not used",
         }
     }
@@ -85,7 +90,11 @@ impl Role {
             Self::TypesOfCode => {
                 "its name is .BTF.ext: which function, source line or CO-RE record belongs to which instruction"
             }
-            Self::Unused => "it holds neither code nor anything that a name says to be a definition",
+            Self::NoSubprograms => {
+                "it is called .text, for functions that programs call, and this object has none there"
+            }
+            Self::Empty => "it has no bytes",
+            Self::Unused => "it holds no code, and its name means nothing to the loader",
         }
     }
 }
@@ -117,6 +126,8 @@ fn role(section: &Section<'_>, only_text: bool) -> Role {
         "version" => Role::Version,
         ".BTF" => Role::Types,
         ".BTF.ext" => Role::TypesOfCode,
+        _ if section.size == 0 && is_text(section.name) => Role::NoSubprograms,
+        _ if section.size == 0 => Role::Empty,
         _ => Role::Unused,
     }
 }

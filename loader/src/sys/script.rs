@@ -200,7 +200,7 @@ impl Kernel for Replay {
         Ok(MapInfo {
             id: number(call, "id"),
             name: call.field("name").map(unword).unwrap_or_default(),
-            ty: named(call, "type", MapType::from_name).unwrap_or_else(|number| MapType(number)),
+            ty: named(call, "type", MapType::from_name).unwrap_or_else(MapType),
             key_size: number(call, "key_size"),
             value_size: number(call, "value_size"),
             max_entries: number(call, "max_entries"),
@@ -215,7 +215,7 @@ impl Kernel for Replay {
         Ok(ProgInfo {
             id: number(call, "id"),
             name: call.field("name").map(unword).unwrap_or_default(),
-            ty: named(call, "type", ProgType::from_name).unwrap_or_else(|number| ProgType(number)),
+            ty: named(call, "type", ProgType::from_name).unwrap_or_else(ProgType),
             tag: call.field("tag").and_then(unhex).and_then(|tag| tag.try_into().ok()).unwrap_or_default(),
             load_time: 0,
             uid: 0,

@@ -31,7 +31,7 @@ pub struct Attach {
 pub enum AttachError {
     /// The section says nothing behind the `/`.
     #[error(
-        "section {section:?} does not say what to attach to: write SEC(\"{section}/NAME\"), or name it with --target PROG=NAME (Object::set_attach_function)"
+        "section {section:?} does not say what to attach to: write SEC(\"{section}/NAME\"), or name it with --target PROG=NAME"
     )]
     NoName {
         /// The section.
@@ -39,7 +39,7 @@ pub enum AttachError {
     },
     /// It replaces a function of a program that nobody named.
     #[error(
-        "section {section:?} replaces a function of another program: name that with --target PROG=ID:FUNCTION (Object::set_attach_target)"
+        "section {section:?} replaces a function of another program: name that with --target PROG=ID:FUNCTION"
     )]
     NoProgram {
         /// The section.
