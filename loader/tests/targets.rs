@@ -113,8 +113,7 @@ fn what_cannot_be_attached_to_is_said() {
         let text = said(nobody, kernel());
         assert!(
             text.ends_with(
-                " replaces a function of another program: name that with --target PROG=ID:FUNCTION \
-                 (Object::set_attach_target)"
+                " replaces a function of another program: name that with --target PROG=ID:FUNCTION"
             ),
             "{text}"
         );

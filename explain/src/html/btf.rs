@@ -62,7 +62,7 @@ fn fate(fate: &Fate) -> Markup {
     let kinds: Vec<String> = fate.kinds.iter().map(|of| format!("{} {}", of.types, of.kind)).collect();
     html! {
         tr {
-            td.n { (number(fate.types.into())) }
+            td.n data-is="types" { (number(fate.types.into())) }
             td { (word) }
             td.prose { (fate.why) }
             td.prose {
@@ -99,7 +99,7 @@ fn change(change: &TypeChange, any_sent: bool) -> Markup {
     html! {
         @for (at, Detail { what, before, after }) in details.iter().enumerate() {
             tr {
-                td.n { @if at == 0 { (id) } }
+                td.n data-is=[(at == 0).then_some("type")] { @if at == 0 { (id) } }
                 td { @if at == 0 { (kind) " " code { (wrap_at(name)) } } }
                 td { (wrap_at(what)) }
                 td { code { (before) } }

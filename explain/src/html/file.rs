@@ -7,18 +7,20 @@ use crate::model::{File, Section, Symbol};
 
 pub(super) fn file(file: &File) -> Markup {
     html! {
-        (pictures::strip(file))
-        h3 { "Header" }
-        div.wide {
-            table.bytes {
-                thead { tr { th.n { "byte" } th { "bytes" } th { "field" } th { "what it says" } } }
-                tbody {
-                    @for field in &file.header {
-                        tr {
-                            td.n data-is="byte" { (field.offset) }
-                            td { code { (field.bytes) } }
-                            td { code { (field.name) } }
-                            td.prose { (field.meaning) }
+        @if !file.header.is_empty() {
+            (pictures::strip(file))
+            h3 { "Header" }
+            div.wide {
+                table.bytes {
+                    thead { tr { th.n { "byte" } th { "bytes" } th { "field" } th { "what it says" } } }
+                    tbody {
+                        @for field in &file.header {
+                            tr {
+                                td.n data-is="byte" { (field.offset) }
+                                td { code { (field.bytes) } }
+                                td { code { (field.name) } }
+                                td.prose { (field.meaning) }
+                            }
                         }
                     }
                 }

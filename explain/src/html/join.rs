@@ -28,10 +28,10 @@ fn files(join: &Join) -> Markup {
                     @for file in &join.files {
                         tr {
                             td { code { (wrap_at(&file.path)) } }
-                            td.n { (number(file.bytes)) }
-                            td.n { (file.sections) }
-                            td.n { (file.symbols) }
-                            td.n { (file.types) }
+                            td.n data-is="bytes" { (number(file.bytes)) }
+                            td.n data-is="sections" { (file.sections) }
+                            td.n data-is="symbols" { (file.symbols) }
+                            td.n data-is="types" { (file.types) }
                         }
                     }
                 }
@@ -66,8 +66,8 @@ fn part(join: &Join, name: &str, at: usize, part: &JoinedPart) -> Markup {
         tr {
             td { @if at == 0 { code { (wrap_at(name)) } } }
             td { code { (file(join, part.file)) } }
-            td.n { (part.start) }
-            td.n { (part.size) }
+            td.n data-is="byte" { (part.start) }
+            td.n data-is="bytes" { (part.size) }
             td.prose {
                 @if part.repeated { "says the same, and is left out" }
                 @if part.padding > 0 { "behind " (part.padding) " bytes of padding" }

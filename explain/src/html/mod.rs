@@ -68,14 +68,22 @@ pub fn html(explanation: &Explanation) -> String {
     page.into_string() + "\n"
 }
 
+/// The name of the file, or of all that were joined.
+fn title_of(explanation: &Explanation) -> String {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_string();
+    match &explanation.join {
+        Some(join) => join.files.iter().map(|file| name(&file.path)).collect::<Vec<_>>().join(" + "),
+        None => name(&explanation.object.path),
+    }
+}
+
 fn top(explanation: &Explanation) -> Markup {
     let object = &explanation.object;
     let machine = &explanation.machine;
-    let file = object.path.rsplit('/').next().unwrap_or(&object.path);
     html! {
         header.top {
             p.kicker { "From bytes to a running program" }
-            h1 { (wrap_at(file)) }
+            h1 { (wrap_at(&title_of(explanation))) }
             p.about {
                 code { (wrap_at(&object.path)) } " · " (object.bytes) " bytes · for Linux " (machine.kernel)
                 " · types: " (machine.types)

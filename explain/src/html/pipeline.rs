@@ -46,7 +46,10 @@ fn stages(explanation: &Explanation) -> [Stage; 6] {
             to: "file",
             name: "Bytes",
             figure: number(explanation.object.bytes),
-            more: "bytes of an ELF file".to_string(),
+            more: match &explanation.join {
+                Some(join) => format!("bytes of {} ELF files", join.files.len()),
+                None => "bytes of an ELF file".to_string(),
+            },
             does: "what the compiler wrote",
         },
         Stage {
