@@ -77,6 +77,15 @@ fn two_calls(second_key: i32, second_map: MapId) -> LinkedObject {
 fn every_tail_call_of_every_object_is_found() {
     let mut with_calls = 0;
     for name in all() {
+        // The others call from their first program, through their first map.
+        if name.starts_with("typed_maps") {
+            let found = sites(&linked(&name));
+            assert_eq!(
+                found.iter().map(|site| (site.program, site.key)).collect::<Vec<_>>(),
+                [(ProgId(1), Some(1))]
+            );
+            continue;
+        }
         let expected = match name.as_str() {
             "iproute2.o" => Some((InsnIdx(3), 1)),
             "socket_slots.o" => Some((InsnIdx(3), 3)),

@@ -56,14 +56,14 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
         link: &link,
         replace: if args.upgrade { Some(None) } else { args.replace },
     };
-    let old = job.to_pin_over().await?;
+    let old = job.pins_in_the_way().await?;
     let mut upgrade = match &old {
         Some(pins) if args.upgrade => job.carry_over(&read, &wishes, &machine, pins)?,
         _ => Upgrade::default(),
     };
     read.maps = mem::take(&mut upgrade.kept);
     wishes.options.reused = read.maps.keys().copied().collect();
-    let predecessor = old.map(|pins| job.make_room(pins)).transpose()?;
+    let predecessor = old.as_ref().map(|pins| job.make_room(pins)).transpose()?;
     let mut loaded = job::load(kernel, read, &object, &machine, wishes)?;
     loaded.carried = mem::take(&mut upgrade.carried);
     let filled = upgrade.migrate(&loaded.spec, &loaded.object, kernel);
@@ -122,7 +122,7 @@ struct Old {
 impl<'a, K: Kernel> Job<'a, K> {
     /// The pins of the program that is to be replaced, if ours are to take their place. From here on no other program is
     /// meant.
-    async fn to_pin_over(&mut self) -> Result<Option<OldPins>, Failure> {
+    async fn pins_in_the_way(&mut self) -> Result<Option<OldPins>, Failure> {
         let (Some(dir), Some(_)) = (&self.args.pin, self.replace) else {
             return Ok(None);
         };
@@ -156,7 +156,7 @@ impl<'a, K: Kernel> Job<'a, K> {
     }
 
     /// The pins of the program that is to be replaced give way to ours.
-    fn make_room(&self, old: OldPins) -> Result<Predecessor<'a, K>, Failure> {
+    fn make_room(&self, old: &OldPins) -> Result<Predecessor<'a, K>, Failure> {
         let dir = self.args.pin.as_deref().unwrap_or(Path::new(""));
         Predecessor::make_room(self.kernel, old.load_time, dir)
     }

@@ -1,10 +1,10 @@
 //! Which XDP programs are attached where, and whether their jump tables still have their slots.
 
-use std::fs;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
 use rxdp_loader::sys::{Kernel, Linux, Named, ProgInfo};
 use rxdp_loader::trace::hex;
 use rxdp_loader::uapi::MapType;
@@ -119,9 +119,9 @@ fn tail_table(id: u32) -> Option<TailTable> {
 
 /// A time in **nanoseconds** since the machine started as date and time.
 fn loaded_at(since_start: u64) -> Option<String> {
-    let uptime = fs::read_to_string("/proc/uptime").ok()?;
-    let uptime = Duration::try_from_secs_f64(uptime.split(' ').next()?.parse().ok()?).ok()?;
-    let started = SystemTime::now().checked_sub(uptime)?;
+    // Asked for one right behind the other: what lies between them moves the result.
+    let (uptime, now) = (clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?, SystemTime::now());
+    let started = now.checked_sub(Duration::from(uptime))?;
     let at = started.checked_add(Duration::from_nanos(since_start))?;
     Some(humantime::format_rfc3339_seconds(at).to_string())
 }

@@ -70,7 +70,7 @@ struct Old {
 }
 
 impl Old {
-    fn open(path: &PathBuf) -> Result<Option<Self>, Failure> {
+    fn open(path: &Path) -> Result<Option<Self>, Failure> {
         let wrong = |error: MapError| Failure::Map(error);
         let Ok(found) = Linux.obj_get(path) else {
             return Ok(None);
@@ -110,7 +110,8 @@ pub(crate) fn decide(
         let Some(spec) = object.spec.map(id) else {
             continue;
         };
-        let Some(old) = predecessor(spec, &path, ours).map(Old::open).transpose()?.flatten() else {
+        let Some(old) = predecessor(spec, &path, ours).map(|path| Old::open(path)).transpose()?.flatten()
+        else {
             continue;
         };
         if is_made_anew(spec) {
@@ -143,9 +144,11 @@ pub(crate) fn decide(
 /// The maps of a plan with where they will be pinned.
 fn pinned_maps<'p>(plan: &'p LoadPlan<'_>) -> impl Iterator<Item = (MapId, &'p CreateMap, PathBuf)> {
     let path = |id: MapId| {
-        plan.steps.iter().find_map(|step| match step {
-            Step::Pin(pin) if pin.what == PinTarget::Map(id) => Some(PathBuf::from(&pin.path)),
-            _ => None,
+        plan.steps.iter().find_map(|step| {
+            let Step::Pin(pin) = step else {
+                return None;
+            };
+            (pin.what == PinTarget::Map(id)).then(|| PathBuf::from(&pin.path))
         })
     };
     plan.maps().filter_map(move |create| match create.slot {
