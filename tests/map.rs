@@ -253,6 +253,8 @@ fn what_cannot_be_is_said() {
         near(&["list", "--interface", "nowhere"]).failed(1, &["nowhere"]);
         near(&["list", "--pinned", "/sys/fs/bpf/nothing"])
             .failed(1, &["/sys/fs/bpf/nothing is not a directory"]);
+        near(&["list", "--pinned", "/tmp"]).failed(1, &["/tmp is on no bpffs"]);
+        near(&["dump", "/tmp/nothing"]).failed(1, &["nothing is pinned at /tmp/nothing"]);
         // Another one of the same name.
         let other = Held::start(sandbox, "typed_maps", &["--mode", "native", "--replace"]);
         let ids = [maps.held.map("recent"), other.map("recent")];

@@ -19,6 +19,8 @@ pub(crate) enum MapError {
     Several { what: &'static str, given: String, ids: Vec<u32> },
     #[error("{path} is not a directory")]
     NoDirectory { path: String },
+    #[error("{path} is on no bpffs, so nothing is pinned below it")]
+    NoBpffs { path: String },
     #[error("nothing is pinned at {path}")]
     NotPinned { path: String },
     #[error("what is pinned at {path} is {found}, not {wanted}")]

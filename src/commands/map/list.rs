@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use bytesize::ByteSize;
-use rxdp_loader::sys::Linux;
+use rxdp_loader::sys::{Bpffs, Kernel, Linux};
 use rxdp_netlink::blocking;
 use serde::Serialize;
 
 use crate::args::MapList;
 use crate::error::Failure;
-use crate::inventory::{self, Holder, Thing};
+use crate::inventory::{self, Holder, Pinned, Thing};
 use crate::maps::{MapError, OpenMap, refused};
 use crate::report::{self, NamedId};
 
@@ -35,38 +35,33 @@ struct Row {
     processes: Vec<Holder>,
 }
 
+/// What all maps are looked at against; asked for once.
+struct Scene {
+    pinned: Pinned,
+    /// Programs that refer to a map, by its id: the kernel tells it of programs only.
+    programs: BTreeMap<u32, BTreeMap<u32, String>>,
+    holders: BTreeMap<Thing, BTreeSet<Holder>>,
+}
+
 /// Prints them all, or those that were asked for.
 pub(crate) fn run(args: &MapList) -> Result<(), Failure> {
-    let pinned = inventory::pinned(args.pinned.as_deref());
-    let wanted = wanted(args, &pinned)?;
-    let programs = programs_by_map()?;
-    let holders = inventory::holders();
-    let rows: Vec<Row> = wanted
-        .into_iter()
-        .filter_map(OpenMap::by_id)
-        .map(|map| {
-            let thing = Thing::Map(map.info.id);
-            let paths = pinned.get(&thing).into_iter().flatten().map(|path| path.display().to_string());
-            let users = programs.get(&map.info.id).into_iter().flatten();
-            row(
-                &map,
-                Row {
-                    pinned: paths.collect(),
-                    programs: users.map(|(id, name)| NamedId { name: name.clone(), id: *id }).collect(),
-                    processes: holders.get(&thing).into_iter().flatten().cloned().collect(),
-                    ..empty()
-                },
-            )
-        })
-        .collect();
+    args.pinned.as_deref().map_or(Ok(()), check_place)?;
+    let scene = Scene {
+        pinned: inventory::pinned(args.pinned.as_deref()),
+        programs: programs_by_map()?,
+        holders: inventory::holders(),
+    };
+    let maps = wanted(args, &scene.pinned)?.into_iter().filter_map(OpenMap::by_id);
+    let rows: Vec<Row> = maps.map(|map| row(map, &scene)).collect();
     let mut out = io::stdout().lock();
     let written = if args.json { report::json(&mut out, &rows) } else { show(&mut out, &rows) };
     written.map_err(Failure::Output)
 }
 
-fn wanted(args: &MapList, pinned: &inventory::Pinned) -> Result<Vec<u32>, Failure> {
-    if let Some(dir) = &args.pinned {
-        return below(dir, pinned).map_err(Failure::from);
+fn wanted(args: &MapList, pinned: &Pinned) -> Result<Vec<u32>, Failure> {
+    if args.pinned.is_some() {
+        let map = |thing: &Thing| if let Thing::Map(id) = thing { Some(*id) } else { None };
+        return Ok(pinned.keys().filter_map(map).collect());
     }
     if let Some(name) = &args.interface {
         let link = blocking::Handle::connect()?.link_by_name(name)?;
@@ -78,16 +73,19 @@ fn wanted(args: &MapList, pinned: &inventory::Pinned) -> Result<Vec<u32>, Failur
     Linux.map_ids().map_err(|errno| refused("listing maps".to_string(), errno).into())
 }
 
-/// Maps that are pinned below a directory.
-fn below(dir: &Path, pinned: &inventory::Pinned) -> Result<Vec<u32>, MapError> {
+/// Pins are searched for only where there can be some: below other directories, all files of the machine may be.
+fn check_place(dir: &Path) -> Result<(), MapError> {
+    let path = dir.display().to_string();
     if !dir.is_dir() {
-        return Err(MapError::NoDirectory { path: dir.display().to_string() });
+        return Err(MapError::NoDirectory { path });
     }
-    let map = |thing: &Thing| if let Thing::Map(id) = thing { Some(*id) } else { None };
-    Ok(pinned.keys().filter_map(map).collect())
+    match Linux.bpffs(Bpffs::Is(dir)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(MapError::NoBpffs { path }),
+        Err(errno) => Err(refused(format!("looking at {path}"), errno)),
+    }
 }
 
-/// Programs that refer to a map, by its id: the kernel tells it of programs only.
 fn programs_by_map() -> Result<BTreeMap<u32, BTreeMap<u32, String>>, Failure> {
     let all = inventory::programs().map_err(|errno| refused("listing programs".to_string(), errno))?;
     let mut by_map: BTreeMap<u32, BTreeMap<u32, String>> = BTreeMap::new();
@@ -99,37 +97,24 @@ fn programs_by_map() -> Result<BTreeMap<u32, BTreeMap<u32, String>>, Failure> {
     Ok(by_map)
 }
 
-fn row(map: &OpenMap, rest: Row) -> Row {
+fn row(OpenMap { info, details, .. }: OpenMap, scene: &Scene) -> Row {
+    let thing = Thing::Map(info.id);
+    let paths = scene.pinned.get(&thing).into_iter().flatten().map(|path| path.display().to_string());
+    let users = scene.programs.get(&info.id).into_iter().flatten();
     Row {
-        id: map.info.id,
-        name: map.info.name.clone(),
-        ty: map.info.ty.to_string(),
-        key_size: map.info.key_size,
-        value_size: map.info.value_size,
-        max_entries: map.info.max_entries,
-        flags: map.info.flags.bits(),
-        memory: map.details.memory,
-        frozen: map.details.frozen,
-        btf: map.details.types.is_some(),
-        ..rest
-    }
-}
-
-fn empty() -> Row {
-    Row {
-        id: 0,
-        name: String::new(),
-        ty: String::new(),
-        key_size: 0,
-        value_size: 0,
-        max_entries: 0,
-        flags: 0,
-        memory: None,
-        frozen: false,
-        btf: false,
-        pinned: Vec::new(),
-        programs: Vec::new(),
-        processes: Vec::new(),
+        id: info.id,
+        name: info.name,
+        ty: info.ty.to_string(),
+        key_size: info.key_size,
+        value_size: info.value_size,
+        max_entries: info.max_entries,
+        flags: info.flags.bits(),
+        memory: details.memory,
+        frozen: details.frozen,
+        btf: details.types.is_some(),
+        pinned: paths.collect(),
+        programs: users.map(|(id, name)| NamedId { name: name.clone(), id: *id }).collect(),
+        processes: scene.holders.get(&thing).into_iter().flatten().cloned().collect(),
     }
 }
 

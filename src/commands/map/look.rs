@@ -1,6 +1,6 @@
 //! Shows entries of a map: all of them, or one.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
 use rxdp_loader::load::Walk;
@@ -18,7 +18,8 @@ pub(crate) fn dump(args: &MapDump) -> Result<(), Failure> {
         let why = "it has no keys, and reading on takes entries out; `map get` shows what is next";
         return Err(not_this(&layout, why).into());
     }
-    let (names, mut out) = (Names::default(), io::stdout().lock());
+    // Without it, every entry would be a call of its own.
+    let (names, mut out) = (Names::default(), BufWriter::new(io::stdout().lock()));
     let (mut shown, mut zeroes, mut failed) = (0u64, 0u64, Ok(()));
     let walk = map.entries()?.each(|entry| {
         if layout.is_array() && !args.all && !json && entry.values.iter().flatten().all(|byte| *byte == 0) {
@@ -36,6 +37,7 @@ pub(crate) fn dump(args: &MapDump) -> Result<(), Failure> {
     let walk = walk.map_err(|error| map.failed(error))?;
     failed.map_err(Failure::Output)?;
     if json {
+        out.flush().map_err(Failure::Output)?;
         return warn(&layout, walk);
     }
     let end = |out: &mut dyn Write| {
@@ -46,7 +48,8 @@ pub(crate) fn dump(args: &MapDump) -> Result<(), Failure> {
             let of = zeroes.saturating_add(shown);
             writeln!(out, "{zeroes} of {of} entries are all zeroes; --all shows them")?;
         }
-        notes(&layout, shown).iter().try_for_each(|note| writeln!(out, "note: {note}"))
+        notes(&layout, shown).iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+        out.flush()
     };
     end(&mut out).map_err(Failure::Output)?;
     warn(&layout, walk)
