@@ -1,7 +1,8 @@
 //! Maps that somebody made, as people name, read and change them.
 //!
-//! `open` finds a map by id, name or pin. `layout` says how its keys and values are to be read, `shown` how they are shown, `given` what
-//! people write for them: pure, values in and values out. `prefix` knows the keys of LPM tries. `names` asks who is behind an id.
+//! `open` finds a map by id, name or pin. `layout` says how its keys and values are to be read, `shown` and `entry` how they are shown,
+//! `given` what people write for them, `rate` how fast they grow, `prefix` knows the keys of LPM tries: pure, values in and values
+//! out. `names` asks who is behind an id. What may not enter: the command line.
 
 mod entry;
 mod error;

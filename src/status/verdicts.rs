@@ -1,14 +1,14 @@
 //! Which map counts what became of packets, if one does: only what says so itself is believed.
 //!
 //! The programs of xdp-tools and of xdp-tutorial count in an array that is called `xdp_stats_map`, whose keys are verdicts and whose
-//! values begin with a number of packets. Source: `lib/../xdp_stats_kern_user.h` of both.
+//! values begin with a number of packets. Source: `xdp_stats_kern_user.h` of both.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 
 use rxdp_loader::load::Entries;
 use rxdp_loader::sys::{Linux, MapInfo, Named};
 use rxdp_loader::uapi::{MapType, XdpAction};
-use std::os::fd::AsFd;
 
 use crate::inventory;
 
