@@ -2,11 +2,13 @@
 
 mod map;
 
+use std::env;
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rxdp_explain::model::Part;
 use rxdp_loader::spec::{MapDialect, SectionDialect};
@@ -53,6 +55,43 @@ pub(crate) enum Verb {
     Completions(Completions),
     /// Print the manual page
     Man,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// One of the verbs.
+    Verb(Verb),
+    /// The main job.
+    Attach(Attach),
+}
+
+impl Asked {
+    /// Reads the command line. Where it is wrong, or asks for help, this process ends.
+    pub(crate) fn read() -> Self {
+        if let Some(verify) = verify_alone(env::args_os()) {
+            return Self::Verb(Verb::Verify(verify));
+        }
+        let Cli { verb, attach } = Cli::parse();
+        verb.map_or(Self::Attach(attach), Self::Verb)
+    }
+
+    /// Whether an error is to be told at length.
+    pub(crate) fn verbose(&self) -> bool {
+        match self {
+            Self::Verb(_) => false,
+            Self::Attach(attach) => attach.verbose,
+        }
+    }
+}
+
+/// `verify`, if that is asked for: to make all other verbs takes longer than to load a small object. What cannot be read, help
+/// among it, is for the whole command line to say.
+fn verify_alone(given: impl Iterator<Item = OsString>) -> Option<Verify> {
+    let mut given = given.skip(1);
+    given.next().filter(|verb| verb == "verify")?;
+    let command = Verify::augment_args(Command::new("verify").no_binary_name(true));
+    Verify::from_arg_matches(&command.try_get_matches_from(given).ok()?).ok()
 }
 
 /// The main job.
@@ -358,4 +397,32 @@ pub(crate) struct Unload {
     /// The interface
     #[arg(value_name = "IFACE")]
     pub(crate) interface: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verify_is_read_alone_as_with_all_other_verbs() {
+        let read = |words: &str| {
+            let given = || words.split(' ').map(OsString::from);
+            let whole = Cli::try_parse_from(given()).ok().and_then(|cli| match cli.verb {
+                Some(Verb::Verify(verify)) => Some(verify),
+                _ => None,
+            });
+            (format!("{:?}", verify_alone(given())), format!("{whole:?}"))
+        };
+        for words in [
+            "x verify a.o",
+            "x verify --json --insns a.o b.o --type p=xdp -- -c.o",
+            "x verify",
+            "x verify --no",
+            "x a.o eth0",
+        ] {
+            let (alone, whole) = read(words);
+            assert_eq!(alone, whole, "{words}");
+        }
+        assert!(read("x verify a.o").0.starts_with("Some"));
+    }
 }

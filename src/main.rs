@@ -24,10 +24,9 @@ mod upgrade;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use rxdp_loader::sys::Log;
 
-use args::{Cli, Verb};
+use args::{Asked, Verb};
 use error::Failure;
 
 /// musl gives memory back to the kernel at every turn, which costs a small load more than the load itself.
@@ -39,19 +38,19 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 const LOG_LINES: usize = 30;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match &cli.verb {
-        Some(Verb::Verify(args)) => commands::verify::run(args),
-        Some(Verb::Explain(args)) => commands::explain::run(args),
-        Some(Verb::Run(args)) => commands::run::run(args),
-        Some(Verb::Status(args)) => commands::status::run(args),
-        Some(Verb::Map(args)) => commands::map::run(args),
-        Some(Verb::Unload(args)) => commands::unload::run(args),
-        Some(Verb::Trace) => commands::trace::run(),
-        Some(Verb::Demo) => commands::demo::run(),
-        Some(Verb::Completions(args)) => commands::packaging::completions(args),
-        Some(Verb::Man) => commands::packaging::man(),
-        None => commands::attach::run(&cli.attach),
+    let asked = Asked::read();
+    let result = match &asked {
+        Asked::Verb(Verb::Verify(args)) => commands::verify::run(args),
+        Asked::Verb(Verb::Explain(args)) => commands::explain::run(args),
+        Asked::Verb(Verb::Run(args)) => commands::run::run(args),
+        Asked::Verb(Verb::Status(args)) => commands::status::run(args),
+        Asked::Verb(Verb::Map(args)) => commands::map::run(args),
+        Asked::Verb(Verb::Unload(args)) => commands::unload::run(args),
+        Asked::Verb(Verb::Trace) => commands::trace::run(),
+        Asked::Verb(Verb::Demo) => commands::demo::run(),
+        Asked::Verb(Verb::Completions(args)) => commands::packaging::completions(args),
+        Asked::Verb(Verb::Man) => commands::packaging::man(),
+        Asked::Attach(args) => commands::attach::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,7 +58,7 @@ fn main() -> ExitCode {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             // Standard error may be closed; the exit code says the rest.
-            let _nobody_listens = explain(&failure, cli.attach.verbose);
+            let _nobody_listens = explain(&failure, asked.verbose());
             failure.exit().into()
         }
     }
