@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rxdp_loader::btf::{TargetBtf, Wanted};
 use rxdp_loader::elf;
 use rxdp_loader::error::Error as LoaderError;
 use rxdp_loader::features::Machine;
@@ -119,7 +120,9 @@ pub(crate) fn read(
 pub(crate) fn types(path: &Path) -> Result<Vec<u8>, Failure> {
     let name = path.display().to_string();
     let bytes = rxdp_loader::read_file(path).map_err(|error| Failure::object(&name, error))?;
-    let types = elf::types_of(&bytes).map_err(|error| Failure::object(&name, SpecError::from(error)))?;
+    let failed = |error: SpecError| Failure::object(&name, error);
+    let types = elf::types_of(&bytes).map_err(|error| failed(error.into()))?;
+    TargetBtf::scan(&types, None, &Wanted::default()).map_err(|error| failed(error.into()))?;
     Ok(types.into_owned())
 }
 
@@ -255,6 +258,11 @@ fn is_interface_program(load: &LoadProgram) -> bool {
     load.ty == ProgType::XDP && matches!(load.attach, AttachType::XDP | AttachType(0))
 }
 
+/// Why the main job attaches nothing of a plan, if it does not.
+pub(crate) fn refusal(planned: &Planned<'_>, name: &str, given: Option<ProgId>) -> Option<Failure> {
+    entry(planned, name, given, Purpose::Attach).err()
+}
+
 /// The entry program, or why there is none.
 fn entry(
     planned: &Planned<'_>,
@@ -297,7 +305,9 @@ fn no_entry(plan: &LoadPlan<'_>, name: &str, why: &str, purpose: Purpose) -> Fai
     let spec = &plan.object.spec;
     let describe = |load: &LoadProgram| {
         let program = spec.program(load.program).map_or("?", |p| &p.name);
-        let attach = if load.attach.0 == 0 { String::new() } else { format!(" for {}", load.attach) };
+        // Of struct_ops it is the number of a member.
+        let none = load.attach.0 == 0 || load.ty == ProgType::STRUCT_OPS;
+        let attach = if none { String::new() } else { format!(" for {}", load.attach) };
         format!("{program} is {}{attach}", load.ty)
     };
     let programs: Vec<String> = plan.programs().map(describe).collect();

@@ -144,6 +144,23 @@ fn a_jump_table_is_made_anew_and_filled_before_it_goes_live() {
 }
 
 #[test]
+fn a_map_that_is_gone_does_not_go_without_a_word() {
+    in_sandbox(|sandbox| {
+        install(sandbox, 1, &[]).done();
+        let before = on_v0(sandbox);
+        let tail = object("tail_kern");
+        let job = |more: &'static [&str]| {
+            in_near(sandbox, &[&[tail.as_str(), "v0", "--pin", DIR, "--upgrade"], more].concat())
+        };
+        job(&[])
+            .failed(1, &["map counts: this version has none", "map counts_1.bss", "--on-mismatch recreate"]);
+        assert_eq!(on_v0(sandbox), before);
+        job(&["--on-mismatch", "recreate"]).done();
+        assert_ne!(on_v0(sandbox), before);
+    });
+}
+
+#[test]
 fn a_program_that_was_not_pinned_there_is_left_alone() {
     in_sandbox(|sandbox| {
         let drop_all = object("drop_all");

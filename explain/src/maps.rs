@@ -212,7 +212,12 @@ fn attributes(spec: &ObjectSpec, map: &MapSpec, create: &CreateMap) -> Vec<Attri
     let defined = |same: bool, otherwise: &str| if same { String::new() } else { otherwise.to_string() };
     let row = |name: &str, value: String, from: String| Attribute { name: name.to_string(), value, from };
     let size = |name, asked: u32, defined_size: u32| {
-        let from = defined(asked == defined_size, "the definition leaves it out, and this type has 4");
+        let why = if map.struct_ops.is_some() {
+            "the size of the kernel's structure, which has places of its own around the object's"
+        } else {
+            "the definition leaves it out, and this type has 4"
+        };
+        let from = defined(asked == defined_size, why);
         row(name, asked.to_string(), from)
     };
     let entries = defined(create.max_entries == map.max_entries, "the definition leaves it open");

@@ -67,7 +67,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     (
         "PROG_INFO",
         "BPF_OBJ_GET_INFO_BY_FD",
-        "asks for the program's id, to compare it with what the slot says",
+        "asks for the program's id and tag: where it stands in a slot, that must say the same id",
     ),
     ("PROG_CODE", "BPF_OBJ_GET_INFO_BY_FD", "asks for the code that the kernel made of it"),
     ("PROG_FUNCTIONS", "BPF_OBJ_GET_INFO_BY_FD", "asks for the functions of a program"),

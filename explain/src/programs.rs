@@ -4,7 +4,7 @@ use rxdp_loader::link::LinkedObject;
 use rxdp_loader::plan::LoadProgram;
 use rxdp_loader::spec::section::SectionFlags;
 use rxdp_loader::spec::{ProgId, ProgramSpec, SectionMatch, SectionRule, SlotHint};
-use rxdp_loader::uapi::AttachType;
+use rxdp_loader::uapi::{AttachType, ProgType};
 
 use crate::Stages;
 use crate::model::{Load, Program, Rule};
@@ -106,7 +106,10 @@ fn as_loaded(program: &ProgramSpec, load: &LoadProgram) -> Load {
     Load {
         ty: load.ty.to_string(),
         type_number: load.ty.0,
-        attach_type: attach(load.attach),
+        attach_type: match load.ty {
+            ProgType::STRUCT_OPS => Some("the number of the member that it is for".to_string()),
+            _ => attach(load.attach),
+        },
         attach_number: load.attach.0,
         from: from.to_string(),
         flags: prog_flags(load.flags),

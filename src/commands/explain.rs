@@ -13,8 +13,8 @@ use rxdp_loader::features::Machine;
 use rxdp_loader::join::{self, JoinError, Joined};
 use rxdp_loader::link::{self, LinkedObject};
 use rxdp_loader::load::{self, Ask, CodeTypes, Given};
-use rxdp_loader::plan::{LoadPlan, MixedTables};
-use rxdp_loader::spec::{self, Dialects, ObjectSpec, ProgId, SpecError};
+use rxdp_loader::plan::{LoadPlan, MixedTables, Step};
+use rxdp_loader::spec::{self, Dialects, ObjectSpec, Pinning, ProgId, SpecError};
 use rxdp_loader::sys::{DryRun, Linux, Recorder, host};
 use rxdp_loader::trace::{Call, Transcript};
 use rxdp_netlink::message::{Request, SetXdp};
@@ -28,6 +28,9 @@ use crate::{live, select, target};
 /// What the main job says of tail calls that may lead anywhere.
 const STOPS: &str = "what the main job does, for it stops before it attaches anything: nobody says which programs the tail \
                      calls lead to (--tail-call TABLE:KEY=PROGRAM). What follows is done with --no-infer";
+
+/// What the main job says of an object that it does not attach.
+const REFUSES: &str = "what the main job does, for it refuses this object. What follows is what `verify` asks of the kernel. Why: ";
 
 /// What stands for the interface that nobody named.
 const INTERFACE: &str = "IFACE";
@@ -136,10 +139,17 @@ impl File<'_> {
         let job::Read { object, targets, .. } = read;
         // Probing asks the kernel, which only --live may.
         let probed = args.live.then(|| load::machine_for(&Linux, &object, machine, &wishes.options));
-        let given = wishes.entry.is_some();
+        let (given, wishes_entry) = (wishes.entry.is_some(), wishes.entry);
         let planned = planned(&object, wishes, &probed.unwrap_or(*machine), &mut problems);
-        if planned.as_ref().is_some_and(|planned| planned.stopped_by().is_some()) {
-            problems.push(Problem { part: Part::Plan, why: STOPS.to_string() });
+        if let Some(planned) = &planned {
+            let why = match planned.stopped_by() {
+                Some(_) => Some(STOPS.to_string()),
+                None => {
+                    job::refusal(planned, title, wishes_entry).map(|failure| format!("{REFUSES}{failure}"))
+                }
+            };
+            problems.extend(why.map(|why| Problem { part: Part::Plan, why }));
+            problems.extend(pins(&object, &planned.plan));
         }
         let mut explanation = self.explain(Some(&object), planned.as_ref(), given, problems);
         let Some(planned) = planned.filter(|_| args.live) else {
@@ -176,6 +186,21 @@ impl File<'_> {
             problems,
         })
     }
+}
+
+/// Maps that ask to be pinned: what the main job does with them depends on what is there.
+fn pins(object: &LinkedObject, plan: &LoadPlan<'_>) -> Option<Problem> {
+    let pinned = object.spec.maps.iter().filter(|map| map.pinning != Pinning::None);
+    let names: Vec<&str> = pinned.map(|map| &*map.name).collect();
+    if names.is_empty() || plan.steps.iter().any(|step| matches!(step, Step::PinnedMap(_))) {
+        return None;
+    }
+    let why = format!(
+        "a part of what the main job does: {} asks to be pinned. It takes the map that is pinned already (BPF_OBJ_GET), and if \
+         there is none it pins the one that it makes (BPF_OBJ_PIN); here one is made, and nothing is pinned",
+        names.join(", ")
+    );
+    Some(Problem { part: Part::Plan, why })
 }
 
 /// Where the types are from that code is fitted to, and those of `--btf`.
@@ -240,6 +265,7 @@ fn calls(plan: &LoadPlan<'_>, entry: Option<ProgId>) -> Transcript {
         load::verify(plan, &kernel, Given::default(), Ask::Nothing);
     }
     let mut calls = kernel.transcript().calls;
+    let entry = entry.filter(|_| plan.refusal().is_none());
     if let Some(entry) = entry.and_then(|entry| plan.object.spec.program(entry)) {
         let names = Nobody { program: &entry.name };
         let call = |request: Request| Call { request: request.line(&names), reply: "ok".to_string() };

@@ -86,6 +86,11 @@ impl Old {
         Ok(Some(Self { map, types }))
     }
 
+    /// Whether the next version would make one anew in any case.
+    fn is_made_anew(&self) -> bool {
+        self.map.info.ty == MapType::PROG_ARRAY || self.map.details.frozen
+    }
+
     fn types(&self) -> Option<Types<'_>> {
         let ids = self.map.details.types?;
         Some(Types { btf: self.types.as_ref()?, key: ids.key, value: ids.value })
@@ -106,12 +111,14 @@ pub(crate) fn decide(
 ) -> Result<Upgrade, Failure> {
     let mut upgrade = Upgrade::default();
     let mut misfits = Vec::new();
+    let mut left: Vec<&PathBuf> = ours.iter().collect();
     for (id, create, path) in pinned_maps(plan) {
         let Some(spec) = object.spec.map(id) else {
             continue;
         };
-        let Some(old) = predecessor(spec, &path, ours).map(|path| Old::open(path)).transpose()?.flatten()
-        else {
+        let before = predecessor(spec, &path, ours);
+        left.retain(|pin| Some(*pin) != before);
+        let Some(old) = before.map(|path| Old::open(path)).transpose()?.flatten() else {
             continue;
         };
         if is_made_anew(spec) {
@@ -137,6 +144,13 @@ pub(crate) fn decide(
             }
         };
         upgrade.carried.insert(id, carried);
+    }
+    for pin in left {
+        let gone = Old::open(pin)?.filter(|old| !old.is_made_anew());
+        let clause = |old: Old| {
+            format!("map {}: this version has none, and what it holds would be lost", old.map.info.name)
+        };
+        misfits.extend(gone.filter(|_| on_mismatch == OnMismatch::Fail).map(clause));
     }
     if misfits.is_empty() { Ok(upgrade) } else { Err(Failure::UpgradeLayout { misfits }) }
 }

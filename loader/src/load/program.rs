@@ -176,8 +176,9 @@ impl<K: Kernel> Session<'_, '_, K> {
         };
         let sizes = match log_policy {
             LogPolicy::None => 0,
-            LogPolicy::End => 1,
-            LogPolicy::Whole | LogPolicy::Always => LOG_SIZES.len(),
+            // Of a program that is refused, the end says why.
+            LogPolicy::End | LogPolicy::Always => 1,
+            LogPolicy::Whole => LOG_SIZES.len(),
         };
         for size in LOG_SIZES.iter().take(sizes) {
             let reply = self
@@ -234,7 +235,7 @@ impl<K: Kernel> Session<'_, '_, K> {
 
     /// Loads a program with a log of all that the verifier does; `None` if it fits nowhere.
     fn load_telling(&self, request: &ProgLoad<'_>) -> Option<Reply> {
-        let all = LOG_SIZES.iter().take(3).map(|size| LogRequest { level: EVERYTHING, size: *size });
+        let all = LOG_SIZES.iter().skip(1).take(2).map(|size| LogRequest { level: EVERYTHING, size: *size });
         for log in all.chain([LogRequest { level: STATISTICS, size: FIRST_LOG }]) {
             let reply = self.kernel.prog_load(&ProgLoad { log: Some(log), ..*request });
             if !matches!(reply.fd, Err(Errno::ENOSPC)) {
