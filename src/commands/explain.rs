@@ -19,6 +19,7 @@ use rxdp_loader::sys::{DryRun, Linux, Recorder, host};
 use rxdp_loader::trace::{Call, Transcript};
 use rxdp_netlink::message::{Request, SetXdp};
 use rxdp_netlink::{Names, XdpMode};
+use rxdp_sandbox::Sandbox;
 
 use crate::args::{Explain, Format};
 use crate::error::{Exit, Failure, exit_of};
@@ -36,6 +37,10 @@ const REFUSES: &str = "what the main job does, for it refuses this object. What 
 const INTERFACE: &str = "IFACE";
 
 pub(crate) fn run(args: &Explain) -> Result<(), Failure> {
+    if args.live {
+        // Who may not make one gets a refusal for every call: better to say at once what is missing.
+        drop(Sandbox::new()?);
+    }
     let paths = args.choices.with(&args.object);
     let mut files = Vec::new();
     for path in &paths {

@@ -129,7 +129,19 @@ fn beside(page: &mut Page, row: &Xlated) {
         let left: String = left.chars().take(HALF).collect();
         let right: Piece = if row.differs { (super::page::Tone::After, right) } else { plain(right) };
         page.line(4, HALF.saturating_add(8), &[plain(format!("{left:<HALF$}")), bad(mark), right]);
+        if row.differs {
+            let bytes = |side: &[XlatedInstruction]| side.get(at).map(first_slot).unwrap_or_default();
+            let (left, right) = (bytes(&row.ours), bytes(&row.kernel));
+            page.line(4, HALF.saturating_add(8), &[dim(format!("{left:<HALF$}  ")), dim(right)]);
+        }
     }
+}
+
+/// The bytes of an instruction under its text; of a wide one the first half, which says what it refers to.
+fn first_slot(instruction: &XlatedInstruction) -> String {
+    const DIGITS: usize = 8 * 3 - 1;
+    let wide = if instruction.bytes.len() > DIGITS { " ..." } else { "" };
+    format!("      {}{wide}", instruction.bytes.get(..DIGITS).unwrap_or(&instruction.bytes))
 }
 
 fn shown(instruction: &XlatedInstruction) -> String {
