@@ -14,6 +14,8 @@ use rxdp_explain::model::Part;
 use rxdp_loader::spec::{MapDialect, SectionDialect};
 use rxdp_netlink::XdpMode;
 
+use crate::fallback::Fallback;
+
 pub(crate) use map::{Map, MapDelete, MapDump, MapGet, MapList, MapSet, MapVerb, MapWatch, Showing};
 
 /// Loads a BPF object file, fills its jump tables and puts its XDP program on an interface.
@@ -47,6 +49,8 @@ pub(crate) enum Verb {
     Map(Map),
     /// Take the XDP program off an interface
     Unload(Unload),
+    /// Say whether this machine and an interface can do the main job, and what to do where they cannot
+    Doctor(Doctor),
     /// Print what BPF programs print with bpf_trace_printk, until Ctrl-C
     Trace,
     /// Run the built-in tail-call program on real packets in a network of its own
@@ -112,6 +116,12 @@ pub(crate) struct Attach {
     /// Replace what is attached, if it is program ID or, without an ID, what was there a moment ago
     #[arg(long, value_name = "ID", num_args = 0..=1, require_equals = true)]
     pub(crate) replace: Option<Option<u32>>,
+    /// What to try next where an attach fails that it can cure, in this order
+    #[arg(long, value_name = "WAY,...", value_delimiter = ',', conflicts_with_all = ["replace", "upgrade"])]
+    pub(crate) fallback: Vec<Fallback>,
+    /// Attach by a bpf_link: nobody else can replace it, and it goes with this process or with its pin
+    #[arg(long = "bpf-link", conflicts_with_all = ["replace", "upgrade"])]
+    pub(crate) bpf_link: bool,
     /// Detach after this time, such as 50s or 2min
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "pin")]
     pub(crate) stay_for: Option<Duration>,
@@ -381,6 +391,16 @@ pub(crate) struct Status {
     #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "watch")]
     pub(crate) stay_for: Option<Duration>,
     /// A JSON array, one element an interface that carries a program; with --watch one line each time
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Look at this interface, too
+    #[arg(value_name = "IFACE")]
+    pub(crate) interface: Option<String>,
+    /// One JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

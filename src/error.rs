@@ -13,6 +13,7 @@ use rxdp_netlink::{NetlinkError, XdpMode};
 use rxdp_sandbox::SandboxError;
 
 use crate::maps::MapError;
+use crate::privilege::Privilege;
 use crate::target;
 
 /// Exit codes of every command. 2, wrong usage, is clap's.
@@ -42,9 +43,9 @@ pub(crate) enum Failure {
     /// The object cannot be read, understood or loaded.
     #[error("{}", about(object, source))]
     Object { object: String, source: Box<LoaderError> },
-    /// Netlink, with what else is known about the program in the way.
+    /// Netlink, or a link on an interface, with what to do about it.
     #[error("{source}")]
-    Netlink { source: Box<NetlinkError>, owner: Option<String> },
+    Netlink { source: Box<NetlinkError>, advice: Vec<String> },
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
@@ -59,6 +60,8 @@ pub(crate) enum Failure {
     Explanation { path: std::path::PathBuf, source: std::io::Error },
     #[error("cannot write the recording to {path:?}: {source}")]
     Record { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot pin the link at {path:?}: {errno}; nothing stays attached")]
+    PinLink { path: std::path::PathBuf, errno: Errno },
     #[error("cannot remove the pin {path:?}: {errno}")]
     Unpin { path: std::path::PathBuf, errno: Errno },
     #[error(
@@ -105,6 +108,9 @@ pub(crate) enum Failure {
     DemoSilent { found: usize, seconds: u64 },
     #[error("{old} and {new} differ on {differ} of {all} {}", if *.all == 1 { "packet" } else { "packets" })]
     Differ { differ: usize, all: usize, old: String, new: String },
+    /// `doctor` has printed its report already; only the code is left.
+    #[error("the main job would not work")]
+    Doctor(Exit),
     /// `verify` has printed its report already; only the code is left.
     #[error("{0} did not load")]
     Verify(String, Exit),
@@ -112,7 +118,7 @@ pub(crate) enum Failure {
 
 impl From<NetlinkError> for Failure {
     fn from(source: NetlinkError) -> Self {
-        Self::Netlink { source: Box::new(source), owner: None }
+        Self::Netlink { source: Box::new(source), advice: Vec::new() }
     }
 }
 
@@ -129,9 +135,9 @@ impl Failure {
         }
         match self {
             Self::Netlink { source, .. } => exit_of_netlink(source),
-            Self::Verify(_, exit) => *exit,
             Self::Map(error) => error.exit(),
             Self::Differ { .. } => Exit::Differ,
+            Self::Verify(_, exit) | Self::Doctor(exit) => *exit,
             Self::TargetId { errno: Errno::EPERM, .. } => Exit::NotPermitted,
             Self::Object { source, .. } if is_forbidden(source) => Exit::NotPermitted,
             Self::Object { .. }
@@ -157,6 +163,7 @@ impl Failure {
             Self::Sandbox(_)
             | Self::Trace(_)
             | Self::Unpin { .. }
+            | Self::PinLink { .. }
             | Self::StepAside { .. }
             | Self::ReplaceOther { .. }
             | Self::UpgradeOther { .. }
@@ -167,8 +174,11 @@ impl Failure {
 
     /// What to do about it, a line each, where the message does not say it already.
     pub(crate) fn advice(&self) -> Vec<String> {
-        if let Self::Netlink { owner, .. } = self {
-            return owner.iter().cloned().collect();
+        if self.exit() == Exit::NotPermitted {
+            return Privilege::of_this_process().advice();
+        }
+        if let Self::Netlink { advice, .. } = self {
+            return advice.clone();
         }
         self.load_error().map(advice_of).unwrap_or_default()
     }

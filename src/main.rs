@@ -2,19 +2,26 @@
 
 mod args;
 mod commands;
+mod cures;
+mod doctor;
 mod error;
+mod fallback;
 mod hexdump;
+mod hold;
 mod inventory;
 mod job;
 mod live;
 mod maps;
 mod namespaces;
+mod owner;
 mod packets;
 mod pins;
+mod privilege;
 mod record;
 mod refusal;
 mod report;
 mod runs;
+mod scene;
 mod select;
 mod status;
 mod stay;
@@ -46,6 +53,7 @@ fn main() -> ExitCode {
         Asked::Verb(Verb::Status(args)) => commands::status::run(args),
         Asked::Verb(Verb::Map(args)) => commands::map::run(args),
         Asked::Verb(Verb::Unload(args)) => commands::unload::run(args),
+        Asked::Verb(Verb::Doctor(args)) => commands::doctor::run(args),
         Asked::Verb(Verb::Trace) => commands::trace::run(),
         Asked::Verb(Verb::Demo) => commands::demo::run(),
         Asked::Verb(Verb::Completions(args)) => commands::packaging::completions(args),
@@ -56,6 +64,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has gone away; there is nobody to tell.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        // The report says it all.
+        Err(Failure::Doctor(exit)) => exit.into(),
         Err(failure) => {
             // Standard error may be closed; the exit code says the rest.
             let _nobody_listens = explain(&failure, asked.verbose());

@@ -41,6 +41,11 @@ impl Pins {
         self.files.into_iter().filter(|file| file.parent() == dir.as_deref()).collect()
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Removes them, and gives the paths of the pins; directories go if they are empty.
     pub(crate) fn remove(self, kernel: &impl Kernel) -> Result<Vec<PathBuf>, Failure> {
         let mut removed = Vec::new();
@@ -157,6 +162,20 @@ fn changed_at(found: &Metadata, time: u64) -> bool {
     const SECOND: i64 = 1_000_000_000;
     let changed = found.mtime().checked_mul(SECOND).and_then(|ns| ns.checked_add(found.mtime_nsec()));
     changed.is_some() && changed == i64::try_from(time).ok()
+}
+
+/// Every pin that can be reached, whoever made it.
+pub(crate) fn files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut dirs: Vec<PathBuf> = bpffs_mounts().into_iter().collect();
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let list = if is_dir { &mut dirs } else { &mut files };
+            list.push(entry.path());
+        }
+    }
+    files
 }
 
 /// Where a bpffs is mounted, each place once: of several over each other only the last can be seen.

@@ -30,6 +30,9 @@ pub(crate) struct Attached {
     /// Pins that were made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pins: Vec<String>,
+    /// What was tried before and failed, and what it came to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fallback: Vec<String>,
     /// What the kernel refused and went without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
@@ -130,6 +133,7 @@ pub(crate) fn attached(
         prog_fd,
         tail_calls: tail_calls.collect(),
         pins: pins.collect(),
+        fallback: Vec::new(),
         notes: notes.iter().map(ToString::to_string).collect(),
     })
 }
@@ -202,6 +206,7 @@ pub(crate) fn show(
         report.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     }
     let NamedId { name, id } = &report.program;
+    report.fallback.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     writeln!(out, "{name} (id {id}) is attached to {} in {} mode", report.interface, report.mode)
 }
 

@@ -230,7 +230,7 @@ impl Client {
         }
     }
 
-    async fn explain(&self, action: Action, ifindex: u32, refusal: Refusal) -> NetlinkError {
+    pub(crate) async fn explain(&self, action: Action, ifindex: u32, refusal: Refusal) -> NetlinkError {
         match self.link(ifindex).await {
             Err(NetlinkError::InterfaceGone { .. }) => {
                 NetlinkError::InterfaceGone { action: action.words(), ifindex }

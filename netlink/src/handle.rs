@@ -11,12 +11,14 @@ use rtnetlink::sys::{AsyncSocket, TokioSocket};
 
 use crate::client::{Client, Detached, Program, duplicate};
 use crate::driver::Driver;
-use crate::error::NetlinkError;
+use crate::error::{Errno, NetlinkError, Refusal};
 use crate::exchange::Exchange;
+use crate::extack::ExtAck;
 use crate::flags::XdpMode;
 use crate::gone;
 use crate::guard::Attachment;
 use crate::message::{Link, XdpState};
+use crate::refusal::Action;
 use crate::socket::Fault;
 use crate::support::ReplaceSupport;
 
@@ -177,6 +179,23 @@ impl Handle {
     /// [`detach`](Self::detach).
     pub async fn detach_any(&self, ifindex: u32, mode: XdpMode) -> Result<(), NetlinkError> {
         self.run(async move |client| client.detach_any(ifindex, mode).await).await
+    }
+
+    /// Why the kernel refused a bpf_link on an interface: as an error of [`attach`](Self::attach), from the errno of
+    /// `BPF_LINK_CREATE` and, where it could be had, the sentence of the tracepoint `xdp:bpf_xdp_link_attach_failed`.
+    pub async fn explain_link(
+        &self,
+        ifindex: u32,
+        mode: XdpMode,
+        errno: Errno,
+        message: Option<String>,
+    ) -> NetlinkError {
+        let refusal = Refusal { errno, ack: ExtAck { message, offset: None } };
+        let explained = self.run(async move |client| {
+            let action = Action::Attach(mode);
+            Ok(client.explain(action, ifindex, refusal).await)
+        });
+        explained.await.unwrap_or_else(|error| error)
     }
 
     /// What an interface carries.

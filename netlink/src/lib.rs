@@ -26,17 +26,19 @@
 //! The rooms, lowest first: `flags` (words of the kernel), `message` (messages in and out, pure), `extack` (the
 //! kernel's words about a refusal), `error` and `refusal` (what a refusal means), `support` (what this kernel can do),
 //! `socket`, `driver` and `park` (the thread that owns the socket), `tap` (the bytes that pass), `exchange` (what an observer sees), `client` (the
-//! calls themselves), `gone` (waiting for a deletion), `handle`, `blocking` and `guard` (their public faces).
+//! calls themselves), `genl` and `device` (what a driver can do), `gone` (waiting for a deletion), `handle`, `blocking` and `guard` (their public faces).
 
 #![deny(unsafe_code)]
 
 pub mod blocking;
 mod client;
+pub mod device;
 mod driver;
 mod error;
 mod exchange;
 pub mod extack;
 mod flags;
+mod genl;
 mod gone;
 mod guard;
 mod handle;

@@ -136,7 +136,7 @@ const fn on_the_wire(descriptor: RawFd) -> u32 {
 }
 
 /// One network interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Link {
     /// Its index, unique in its network namespace.
@@ -151,6 +151,15 @@ pub struct Link {
     pub kind: Option<String>,
     /// Whether it is administratively up. Source: `IFF_UP`.
     pub up: bool,
+    /// The index of the interface below it, or of the other end of a veth pair. Source: `IFLA_LINK`.
+    pub peer: Option<u32>,
+    /// Whether that one is in another network namespace. Source: `IFLA_LINK_NETNSID`.
+    pub peer_elsewhere: bool,
+    /// The index of the bridge or bond that it is a port of. Source: `IFLA_MASTER`.
+    pub upper: Option<u32>,
+    /// The device that it belongs to, as `BUS/DEVICE`, where it is no virtual one. Source: `IFLA_PARENT_DEV_NAME`. Since:
+    /// Linux 5.14.
+    pub device: Option<String>,
     /// What XDP programs it carries.
     pub xdp: XdpState,
 }
@@ -223,12 +232,10 @@ pub fn link(message: &LinkMessage) -> Link {
     let ifindex = message.header.index;
     let mut link = Link {
         ifindex,
-        name: String::new(),
-        alt_names: Vec::new(),
-        mtu: None,
-        kind: None,
         up: message.header.flags.contains(LinkFlags::Up),
+        device: device(&message.attributes),
         xdp: XdpState { ifindex, ..XdpState::default() },
+        ..Link::default()
     };
     for attribute in &message.attributes {
         read_attribute(&mut link, attribute);
@@ -248,10 +255,26 @@ fn read_attribute(link: &mut Link, attribute: &LinkAttribute) {
         LinkAttribute::PropList(properties) => {
             link.alt_names = properties.iter().filter_map(alt_name).collect()
         }
+        LinkAttribute::Link(ifindex) => link.peer = Some(*ifindex).filter(|ifindex| *ifindex != 0),
+        LinkAttribute::LinkNetNsId(_) => link.peer_elsewhere = true,
+        LinkAttribute::Controller(ifindex) => link.upper = Some(*ifindex).filter(|ifindex| *ifindex != 0),
         LinkAttribute::LinkInfo(infos) => link.kind = infos.iter().find_map(kind),
         LinkAttribute::Xdp(xdp) => (link.xdp.attached, link.xdp.programs) = programs(xdp),
         _ => {}
     }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "two of some fifty attributes")]
+fn device(attributes: &[LinkAttribute]) -> Option<String> {
+    let bus = attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::ParentDevBusName(bus) => Some(bus),
+        _ => None,
+    })?;
+    let name = attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::ParentDevName(name) => Some(name),
+        _ => None,
+    })?;
+    Some(format!("{bus}/{name}"))
 }
 
 fn alt_name(property: &Prop) -> Option<String> {

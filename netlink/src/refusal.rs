@@ -47,7 +47,8 @@ impl Action {
 pub(crate) fn explain(action: Action, ifindex: u32, refusal: Refusal, now: Option<Link>) -> NetlinkError {
     let (words, mode) = (action.words(), action.mode());
     let interface = Interface { name: now.as_ref().map(|link| link.name.clone()), ifindex };
-    let mtu = now.as_ref().and_then(|link| link.mtu);
+    // Of a veth pair it is the MTU of the other end that counts.
+    let mtu = now.as_ref().filter(|link| link.kind.as_deref() != Some("veth")).and_then(|link| link.mtu);
     #[expect(clippy::wildcard_enum_match_arm, reason = "any other errno is a refusal like any other")]
     match refusal.errno.known() {
         E::ENODEV => NetlinkError::InterfaceGone { action: words, ifindex },
@@ -120,6 +121,10 @@ mod tests {
             mtu: Some(9000),
             kind: None,
             up: true,
+            peer: None,
+            peer_elsewhere: false,
+            upper: None,
+            device: None,
             xdp,
         })
     }

@@ -132,6 +132,16 @@ pub enum Step {
         /// The interface.
         interface: String,
     },
+    /// Add a bridge.
+    AddBridge {
+        /// Its name.
+        interface: String,
+    },
+    /// Make an interface a port of a bridge.
+    MakePort {
+        /// The bridge.
+        bridge: String,
+    },
     /// Change an interface's MTU.
     SetMtu {
         /// The interface.
@@ -213,6 +223,8 @@ impl fmt::Display for Step {
             Self::AddAddress { interface } => write!(f, "give {interface:?} its address"),
             Self::AddNeighbour { interface } => write!(f, "tell {interface:?} its neighbour"),
             Self::DeleteLink { interface } => write!(f, "delete interface {interface:?}"),
+            Self::AddBridge { interface } => write!(f, "add bridge {interface:?}"),
+            Self::MakePort { bridge } => write!(f, "make a port of bridge {bridge:?}"),
             Self::SetMtu { interface, mtu } => write!(f, "set the mtu of {interface:?} to {mtu}"),
             Self::OpenSocket { interface } => write!(f, "open a packet socket on {interface:?}"),
             Self::Send { interface, bytes } => write!(f, "send a frame of {bytes} bytes on {interface:?}"),

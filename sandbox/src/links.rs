@@ -16,9 +16,9 @@ use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State},
 };
-use nix::errno::Errno;
+use nix::{errno::Errno, net::if_::if_nametoindex};
 use rtnetlink::{
-    Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, MulticastGroup, new_multicast_connection,
+    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, MulticastGroup, new_multicast_connection,
     sys::SocketAddr,
 };
 use tokio::{
@@ -52,13 +52,17 @@ pub(crate) enum Plug<'a> {
     Fixed(End),
     /// One more, with index and MAC address of the kernel's choice.
     Named(&'a str),
+    /// The same, with one queue each way. That one end of a pair says a number has both ends use all queues they have.
+    OneQueue(&'a str),
+    /// The same, with this many queues for sending.
+    Queues(&'a str, u32),
 }
 
 impl<'a> Plug<'a> {
     fn name(self) -> &'a str {
         match self {
             Self::Fixed(end) => end.interface(),
-            Self::Named(name) => name,
+            Self::Named(name) | Self::OneQueue(name) | Self::Queues(name, _) => name,
         }
     }
 }
@@ -144,6 +148,22 @@ impl Session {
         })
     }
 
+    /// Adds a bridge to near, up.
+    pub(crate) fn add_bridge(&self, name: &str) -> Result<(), SandboxError> {
+        let request = LinkBridge::new(name).up().build();
+        let added = self.runtime.block_on(self.near.handle.link().add(request).execute());
+        added.map_err(|e| SandboxError::netlink(Step::AddBridge { interface: name.into() }, e))
+    }
+
+    /// Makes the sandbox's own interface of `end` a port of a bridge of near, where the calling thread is.
+    pub(crate) fn make_port(&self, end: End, bridge: &str) -> Result<(), SandboxError> {
+        let step = || Step::MakePort { bridge: bridge.into() };
+        let index = if_nametoindex(bridge).map_err(|_none| SandboxError::NoInterface { step: step() })?;
+        let message = LinkUnspec::new_with_name(end.interface()).controller(index).build();
+        let changed = self.runtime.block_on(self.wire(end).handle.link().change(message).execute());
+        changed.map_err(|e| SandboxError::netlink(step(), e))
+    }
+
     /// Sends a request to near and, where near has no such interface, to far.
     fn at_either_end(
         &self,
@@ -222,6 +242,13 @@ fn plug<T>(builder: LinkMessageBuilder<T>, plug: Plug<'_>) -> LinkMessageBuilder
     match plug {
         Plug::Fixed(end) => builder.name(end.interface()).index(end.index()).address(end.mac().to_vec()),
         Plug::Named(name) => builder.name(name),
+        Plug::OneQueue(name) => builder
+            .name(name)
+            .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+            .append_extra_attribute(LinkAttribute::NumTxQueues(1)),
+        Plug::Queues(name, queues) => {
+            builder.name(name).append_extra_attribute(LinkAttribute::NumTxQueues(queues))
+        }
     }
 }
 

@@ -108,6 +108,32 @@ impl Sandbox {
         self.with_session(|session| session.add_veth(near, far, self.far.network()))
     }
 
+    /// Adds a veth pair as [`add_veth`](Self::add_veth) does, whose far end has this many queues for sending in use; the
+    /// near end has one for receiving.
+    ///
+    /// # Errors
+    /// As [`add_veth`](Self::add_veth).
+    pub fn add_veth_with_queues(&self, name: &str, peer: &str, queues: u32) -> Result<Veth, SandboxError> {
+        let (near, far) = (Plug::OneQueue(name), Plug::Queues(peer, queues));
+        self.with_session(|session| session.add_veth(near, far, self.far.network()))
+    }
+
+    /// Adds a bridge called `name` to near.
+    ///
+    /// # Errors
+    /// A name that is taken or not a name; a kernel without bridges.
+    pub fn add_bridge(&self, name: &str) -> Result<(), SandboxError> {
+        self.with_session(|session| session.add_bridge(name))
+    }
+
+    /// Makes `v0` a port of the bridge called `bridge`.
+    ///
+    /// # Errors
+    /// [`SandboxError::NoInterface`] if there is no such bridge in near; otherwise the step that failed.
+    pub fn make_port_of(&self, bridge: &str) -> Result<(), SandboxError> {
+        self.with_session(|session| session.make_port(End::Near, bridge))
+    }
+
     /// Deletes the interface called `name` and its peer; looks in near first, then in far.
     ///
     /// # Errors

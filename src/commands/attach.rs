@@ -6,17 +6,22 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rxdp_loader::features::Machine;
-use rxdp_loader::load::{self, LoadError};
-use rxdp_loader::sys::{Kernel, Linux, host};
-use rxdp_netlink::{AttachedProgram, Attachment, Detached, Handle, Link, NetlinkError, XdpMode, XdpState};
+use rxdp_loader::load::{self, LoadError, MadePin};
+use rxdp_loader::spec::section::SectionFlags;
+use rxdp_loader::sys::{Bpffs, Kernel, Linux, Named, host};
+use rxdp_loader::uapi::ProgType;
+use rxdp_netlink::{AttachedProgram, Detached, Handle, Link, XdpMode};
 
 use crate::args::Attach;
 use crate::commands::status::{describe, load_time};
 use crate::error::Failure;
-use crate::job::{self, Loaded, Wishes};
+use crate::fallback::Attempt;
+use crate::hold::{self, Hold};
+use crate::job::{self, Loaded, Read, Wishes};
 use crate::pins::{self, Predecessor};
 use crate::record::Recording;
 use crate::report::{self, DetachedEvent};
+use crate::scene::{self, Wanted, in_words};
 use crate::stay::{self, Signals, Tracing};
 use crate::upgrade::{self, Upgrade};
 
@@ -42,7 +47,12 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
     // When the interface is looked at while waiting depends on the moment, so that is not recorded.
     let watcher = Handle::connect()?;
     let netlink = recording.map_or_else(|| watcher.clone(), |recording| recording.observe(&watcher));
-    let link = netlink.link_by_name(args.interface()).await?;
+    let link = match netlink.link_by_name(args.interface()).await {
+        Ok(link) => link,
+        Err(error) => {
+            return Err(scene::explain(kernel, &netlink, &Link::default(), Wanted::default(), error).await);
+        }
+    };
     if let Some(recording) = recording {
         recording.name_interface(link.ifindex, &link.name);
     }
@@ -55,6 +65,7 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
         netlink: &netlink,
         link: &link,
         replace: if args.upgrade { Some(None) } else { args.replace },
+        attempt: Attempt::first(args.mode),
     };
     let old = job.pins_in_the_way().await?;
     let mut upgrade = match &old {
@@ -64,22 +75,31 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
     read.maps = mem::take(&mut upgrade.kept);
     wishes.options.reused = read.maps.keys().copied().collect();
     let predecessor = old.as_ref().map(|pins| job.make_room(pins)).transpose()?;
-    let mut loaded = job::load(kernel, read, &object, &machine, wishes)?;
-    loaded.carried = mem::take(&mut upgrade.carried);
-    let filled = upgrade.migrate(&loaded.spec, &loaded.object, kernel);
-    let live = match filled {
-        Ok(()) => job.go_live(&loaded).await,
-        Err(failure) => Err(failure),
-    };
-    let attachment = match live {
-        Ok(attachment) => attachment,
-        Err(failure) => {
-            loaded.object.unpin(kernel);
+    let (loaded, hold) = loop {
+        let mut loaded = job::load(kernel, read, &object, &machine, wishes)?;
+        loaded.carried = mem::take(&mut upgrade.carried);
+        let filled = mem::take(&mut upgrade).migrate(&loaded.spec, &loaded.object, kernel);
+        let live = match filled {
+            Ok(()) => job.go_live(&mut loaded).await,
+            Err(failure) => Err(failure),
+        };
+        let failure = match live {
+            Ok(hold) => break (loaded, hold),
+            Err(failure) => failure,
+        };
+        loaded.object.unpin(kernel);
+        let Some(next) = job.attempt.next(&args.fallback, &failure, takes_fragments(&loaded)) else {
             return Err(failure);
+        };
+        read = job::read(kernel, &objects, &args.choices.reading, &machine)?;
+        if next.frags {
+            take_fragments(&mut read);
         }
+        wishes = job::wishes(&read, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
+        job.attempt = next;
     };
     if let Some(dir) = &args.pin {
-        attachment.leave();
+        hold.leave();
         return job.take_over(predecessor, &loaded, dir);
     }
     let reason = tokio::select! {
@@ -88,9 +108,27 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
         gone = watcher.wait_gone(link.ifindex) => { gone?; "interface gone" }
         never = stay::show_or_warn(tracing.as_mut(), args.json) => match never {},
     };
-    let detached = attachment.detach().await?;
+    let detached = hold.detach(&netlink).await?;
     farewell(args, kernel, &link.name, &detached, reason)
 }
+
+/// Has every XDP program loaded as one whose section is `xdp.frags`: a jump table takes only programs that agree. Here
+/// programs whose section says nothing are XDP programs.
+fn take_fragments(read: &mut Read) {
+    let programs = read.object.spec.programs.iter_mut();
+    for program in programs.filter(|program| program.kind.ty.is_none_or(|ty| ty == ProgType::XDP)) {
+        program.kind.flags.insert(SectionFlags::XDP_FRAGS);
+    }
+}
+
+/// Whether the entry program takes packets in fragments.
+fn takes_fragments(loaded: &Loaded) -> bool {
+    let program = loaded.spec.program(loaded.entry);
+    program.is_some_and(|program| program.kind.flags.contains(SectionFlags::XDP_FRAGS))
+}
+
+/// The name of a pinned link.
+const LINK_PIN: &str = "xdp_link";
 
 /// What attaching needs.
 struct Job<'a, K> {
@@ -102,6 +140,8 @@ struct Job<'a, K> {
     link: &'a Link,
     /// What `--replace` says, and with `--pin` the program that it was found to mean.
     replace: Option<Option<u32>>,
+    /// How it is attached: as the user said, or as `--fallback` goes on.
+    attempt: Attempt,
 }
 
 /// What was pinned for a program whose place is to be taken.
@@ -139,7 +179,7 @@ impl<'a, K: Kernel> Job<'a, K> {
     /// What of the maps of the version before stays.
     fn carry_over(
         &self,
-        read: &job::Read,
+        read: &Read,
         wishes: &Wishes,
         machine: &Machine,
         old: &OldPins,
@@ -182,7 +222,7 @@ impl<'a, K: Kernel> Job<'a, K> {
     }
 
     /// Attaches what is loaded, and says so. What fails here takes the program off again, or gives its place back.
-    async fn go_live(&self, loaded: &Loaded) -> Result<Attachment, Failure> {
+    async fn go_live(&self, loaded: &mut Loaded) -> Result<Hold, Failure> {
         let failed = |error| Failure::object(self.object, error);
         if let Some(program) = loaded.object.program_by_id(loaded.entry) {
             self.name_program(program.as_fd(), &program.name);
@@ -191,29 +231,30 @@ impl<'a, K: Kernel> Job<'a, K> {
                 loaded.object.mark_pins(self.kernel, born).map_err(failed)?;
             }
         }
-        let (attachment, old) = self.attach(loaded).await?;
-        if let Some(fd) = attachment.program() {
+        let (hold, old) = self.attach(loaded).await?;
+        self.pin_link(&hold, loaded)?;
+        if let Some(fd) = hold.program() {
             let name = loaded.object.program_by_id(loaded.entry).map_or("?", |program| &program.name);
             self.name_program(fd, name);
         }
-        match (self.announce(&attachment, loaded), old) {
-            (Ok(()), _) => Ok(attachment),
+        match (self.announce(&hold, loaded), old) {
+            (Ok(()), _) => Ok(hold),
             (Err(failure), None) => Err(failure),
             (Err(failure), Some(old)) => {
-                self.give_back(attachment, &old).await;
+                self.give_back(hold, &old).await;
                 Err(failure)
             }
         }
     }
 
     /// Puts the program that was replaced into its place again; if that fails, ours is taken off all the same.
-    async fn give_back(&self, attachment: Attachment, old: &Old) {
-        let Some(ours) = attachment.program() else {
+    async fn give_back(&self, hold: Hold, old: &Old) {
+        let Some(ours) = hold.program() else {
             return;
         };
-        let back = self.netlink.replace(self.link.ifindex, old.fd.as_fd(), ours, attachment.mode()).await;
+        let back = self.netlink.replace(self.link.ifindex, old.fd.as_fd(), ours, hold.mode()).await;
         if back.is_ok() {
-            attachment.leave();
+            hold.leave();
         }
     }
 
@@ -224,19 +265,43 @@ impl<'a, K: Kernel> Job<'a, K> {
     }
 
     /// Attaches the entry program; what it replaced comes along.
-    async fn attach(&self, loaded: &Loaded) -> Result<(Attachment, Option<Old>), Failure> {
-        let Self { args, netlink, link, .. } = *self;
-        let program = loaded.entry_program(args.object())?.as_fd();
+    async fn attach(&self, loaded: &Loaded) -> Result<(Hold, Option<Old>), Failure> {
+        let Self { args, kernel, netlink, link, .. } = *self;
+        let program = loaded.entry_program(args.object())?;
+        let (fd, mode) = (program.as_fd(), self.attempt.mode);
         let old = self.to_replace().await?;
         let attached = match &old {
+            _ if args.bpf_link => {
+                let program = Named { name: &program.name, fd };
+                hold::link(kernel, netlink, link.ifindex, program, mode).await
+            }
             Some(old) => {
                 self.name_program(old.fd.as_fd(), "replaced");
-                netlink.replace_and_hold(link.ifindex, program, old.fd.as_fd(), old.mode).await
+                netlink.replace_and_hold(link.ifindex, fd, old.fd.as_fd(), old.mode).await.map(Hold::Netlink)
             }
-            None => netlink.hold(link.ifindex, program, args.mode).await,
+            None => netlink.hold(link.ifindex, fd, mode).await.map(Hold::Netlink),
         };
-        let attached = attached.map_err(|error| name_the_owner(self.kernel, error))?;
-        Ok((attached, old))
+        match attached {
+            Ok(attached) => Ok((attached, old)),
+            Err(error) => {
+                let wanted = Wanted { frags: takes_fragments(loaded), by_link: args.bpf_link };
+                Err(scene::explain(kernel, netlink, link, wanted, error).await)
+            }
+        }
+    }
+
+    /// With `--pin`, the link gets a name beside those of the programs, by which it stays.
+    fn pin_link(&self, hold: &Hold, loaded: &mut Loaded) -> Result<(), Failure> {
+        let (Some(link), Some(dir)) = (hold.link(), &self.args.pin) else {
+            return Ok(());
+        };
+        let path = dir.join(LINK_PIN);
+        let failed = |errno| Failure::PinLink { path: path.clone(), errno };
+        self.kernel.obj_pin(Named { name: LINK_PIN, fd: link }, &path).map_err(failed)?;
+        loaded.object.pins.push(MadePin { path: path.clone(), is_dir: false, shared: false });
+        let program = loaded.entry_program(self.args.object())?.info(self.kernel);
+        let born = program.map_err(|error| Failure::object(self.object, error))?.load_time;
+        self.kernel.bpffs(Bpffs::Mark(&path, born)).map(drop).map_err(failed)
     }
 
     /// The program whose place is to be taken; `None` if there is none, so that a plain attach will do.
@@ -268,13 +333,15 @@ impl<'a, K: Kernel> Job<'a, K> {
         }
     }
 
-    fn announce(&self, attachment: &Attachment, loaded: &Loaded) -> Result<(), Failure> {
+    fn announce(&self, hold: &Hold, loaded: &Loaded) -> Result<(), Failure> {
         let (args, link) = (self.args, self.link);
         if args.quiet {
             return Ok(());
         }
-        let mode = attachment.mode().to_string();
-        let report = report::attached(self.kernel, self.object, (&link.name, link.ifindex), mode, loaded)?;
+        let mode = hold.mode();
+        let place = (link.name.as_str(), link.ifindex);
+        let mut report = report::attached(self.kernel, self.object, place, mode.to_string(), loaded)?;
+        report.fallback = self.attempt.notes(mode);
         let mut out = io::stdout().lock();
         let written = if args.json {
             report::json(&mut out, &report)
@@ -296,31 +363,6 @@ fn outlook(args: &Attach) -> String {
         (None, Some(time)) => format!("staying for {}; Ctrl-C detaches", humantime::format_duration(time)),
         (None, None) => "staying; Ctrl-C detaches".to_string(),
     }
-}
-
-/// Says whose program is in the way, and how to take its place.
-fn name_the_owner(kernel: &impl Kernel, error: NetlinkError) -> Failure {
-    let mut owner = None;
-    if let NetlinkError::Occupied { found, .. } | NetlinkError::ModeConflict { found, .. } = &error {
-        owner = owners(kernel, found, true);
-    }
-    if let NetlinkError::HeldByLink { found, .. } | NetlinkError::NotExpected { found, .. } = &error {
-        owner = owners(kernel, found, false);
-    }
-    Failure::Netlink { source: Box::new(error), owner }
-}
-
-fn owners(kernel: &impl Kernel, found: &XdpState, replaceable: bool) -> Option<String> {
-    let first = found.programs.first()?;
-    let cure =
-        if replaceable { format!("; take its place with --replace={}", first.id) } else { String::new() };
-    Some(format!("in the way: {}{cure}", in_words(kernel, found)))
-}
-
-/// The programs of an interface, by name.
-fn in_words(kernel: &impl Kernel, state: &XdpState) -> String {
-    let programs: Vec<String> = state.programs.iter().map(|p| describe(kernel, p.id)).collect();
-    if programs.is_empty() { "no program".to_string() } else { programs.join(" and ") }
 }
 
 fn farewell(

@@ -3,6 +3,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod map;
 pub(crate) mod packaging;

@@ -170,13 +170,18 @@ pub(crate) fn load_time(kernel: &impl Kernel, id: u32) -> Option<u64> {
     info(kernel, id).map(|info| info.load_time).filter(|time| *time != 0)
 }
 
-/// A program in words, for messages: name, id, since when.
+/// A program's name; `None` if nobody can say.
+pub(crate) fn name(kernel: &impl Kernel, id: u32) -> Option<String> {
+    info(kernel, id).map(|info| info.name)
+}
+
+/// A program in words, for messages: name, id, tag, since when.
 pub(crate) fn describe(kernel: &impl Kernel, id: u32) -> String {
     match info(kernel, id) {
         Some(info) => {
             let when = loaded_at(info.load_time).map(|when| format!(", loaded {when}")).unwrap_or_default();
             let by = if info.uid == 0 { String::new() } else { format!(" by uid {}", info.uid) };
-            format!("program {:?} (id {id}{when}{by})", info.name)
+            format!("program {:?} (id {id}, tag {}{when}{by})", info.name, hex(&info.tag))
         }
         None => format!("program id {id}"),
     }

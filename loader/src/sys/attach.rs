@@ -54,6 +54,14 @@ pub enum LinkTarget<'a> {
     File(Named<'a>),
     /// To a network interface, by its number in the namespace of the calling thread. Since: Linux 5.9.
     Interface(u32),
+    /// The same for an XDP program, in the mode that the flags say, or of the kernel's choice for 0.
+    /// Source: `XDP_FLAGS_MODES`. Since: Linux 5.9.
+    InterfaceInMode {
+        /// The interface.
+        number: u32,
+        /// `XDP_FLAGS_SKB_MODE`, `XDP_FLAGS_DRV_MODE`, `XDP_FLAGS_HW_MODE` or 0.
+        flags: u32,
+    },
     /// To functions of the kernel, where they begin or where they return. Since: Linux 5.18.
     Functions {
         /// Their names.
@@ -130,6 +138,10 @@ pub(super) fn link(request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
         LinkTarget::Own => to(0),
         LinkTarget::File(file) => to(raw(file)),
         LinkTarget::Interface(number) => to(number),
+        LinkTarget::InterfaceInMode { number, flags } => {
+            let part = attr::LinkCreate { object_fd, target_fd: number, attach_type, flags };
+            bpf_fd(&mut { part })
+        }
         LinkTarget::Functions { names, returns } => {
             let names: Vec<CString> = names.iter().map(|name| c_string(name)).collect::<Result<_, _>>()?;
             let pointers: Vec<u64> = names.iter().map(|name| name.as_ptr() as u64).collect();

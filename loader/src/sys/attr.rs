@@ -210,6 +210,11 @@ attr! {
 }
 
 attr! {
+    /// `BPF_LINK_DETACH`.
+    LinkDetach = 34, 4 { link_fd: u32, }
+}
+
+attr! {
     /// `BPF_OBJ_PIN`.
     ObjPin = 6, 16 { pathname: u64, bpf_fd: u32, file_flags: u32, }
     bpf_fd @ 8

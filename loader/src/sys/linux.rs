@@ -26,6 +26,17 @@ pub struct Linux;
 /// How often a load is repeated that a signal interrupted. Source: libbpf `sys_bpf_prog_load`.
 const ATTEMPTS: usize = 5;
 
+impl Linux {
+    /// `BPF_LINK_DETACH`: ends an attachment at once, whoever holds its link; the link itself stays, and holds nothing.
+    /// No part of [`Kernel`]: no load needs it. Since: Linux 5.9.
+    ///
+    /// # Errors
+    /// The errno; `EOPNOTSUPP` for links that cannot be detached.
+    pub fn link_detach(&self, link: Named<'_>) -> Result<(), Errno> {
+        bpf(&mut attr::LinkDetach { link_fd: raw(link) }).map(drop)
+    }
+}
+
 impl Kernel for Linux {
     fn at_once(&self) -> bool {
         true

@@ -134,6 +134,7 @@ impl Text for LinkTarget<'_> {
             Self::Own => String::new(),
             Self::File(file) => format!(" target_fd={}", fd(file)),
             Self::Interface(number) => format!(" target_ifindex={number}"),
+            Self::InterfaceInMode { number, flags } => format!(" target_ifindex={number} flags={flags}"),
             Self::Functions { names, returns } => {
                 let names: Vec<String> = names.iter().map(|name| word(name)).collect();
                 format!(" {}={}", at(returns), names.join(","))

@@ -71,6 +71,11 @@ impl TraceInstance {
     /// # Errors
     /// [`TraceError`] if tracefs cannot be reached or the instance cannot be made.
     pub fn new() -> Result<Self, TraceError> {
+        Self::with_event("bpf_trace/bpf_trace_printk")
+    }
+
+    /// Makes an instance and switches one event on in it, by `CATEGORY/NAME`.
+    fn with_event(event: &'static str) -> Result<Self, TraceError> {
         let (root, mount) = tracefs()?;
         let instances = root.join("instances");
         remove_abandoned(&instances);
@@ -80,8 +85,8 @@ impl TraceInstance {
             move |error: std::io::Error| TraceError::Instance { step, path, errno: Errno::from_io(&error) }
         };
         let instance = Self { path: path.clone(), _mount: mount };
-        let event = path.join("events/bpf_trace/bpf_trace_printk/enable");
-        fs::write(event, "1").map_err(failed("switch on bpf_trace_printk in"))?;
+        fs::write(path.join("events").join(event).join("enable"), "1")
+            .map_err(failed("switch an event on in"))?;
         // Wake up readers at the first line, not when half the buffer is full. Kernels before 5.0 always do.
         let _always = fs::write(path.join("buffer_percent"), "0");
         Ok(instance)
@@ -198,6 +203,35 @@ fn create(instances: &Path) -> Result<PathBuf, TraceError> {
     }
 }
 
+/// Runs `attach`, which makes an XDP link, and gives what it gave with the sentence that the kernel had for its failure:
+/// `BPF_LINK_CREATE` itself has only an errno.
+///
+/// `None` where the kernel said nothing, or tracefs cannot be reached. Only the calling thread's failures count.
+///
+/// Source: `trace_bpf_xdp_link_attach_failed`, `net/core/dev.c`. Since: Linux 6.6.
+pub fn link_failure<T>(attach: impl FnOnce() -> T) -> (T, Option<String>) {
+    let instance = TraceInstance::with_event("xdp/bpf_xdp_link_attach_failed");
+    let result = attach();
+    let sentence = instance.and_then(|instance| instance.pipe_nonblocking()).ok().and_then(|pipe| {
+        let lines = BufReader::new(pipe).lines().map_while(Result::ok);
+        let thread = format!("-{} ", thread_id());
+        lines.filter(|line| line.contains(&thread)).find_map(|line| sentence_of(&line))
+    });
+    (result, sentence)
+}
+
+/// Of `TASK-PID [CPU] FLAGS SECONDS: bpf_xdp_link_attach_failed: errmsg=SENTENCE`.
+fn sentence_of(line: &str) -> Option<String> {
+    let (_, sentence) = line.split_once("bpf_xdp_link_attach_failed: errmsg=")?;
+    Some(sentence.trim().to_string()).filter(|sentence| !sentence.is_empty() && sentence != "(null)")
+}
+
+/// The number of the calling thread. Source: `/proc/thread-self`.
+fn thread_id() -> u32 {
+    let path = fs::read_link("/proc/thread-self").unwrap_or_default();
+    path.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or_else(process::id)
+}
+
 /// A mounted tracefs, or one of our own that nobody else sees.
 fn tracefs() -> Result<(PathBuf, Option<OwnedFd>), TraceError> {
     let mounted = USUAL_PLACES.iter().map(Path::new).find(|place| place.join("instances").is_dir());
@@ -259,6 +293,14 @@ mod tests {
         let line = TraceLine::parse(raw).unwrap();
         assert_eq!(line.message, "XDP: tail call: 1");
         assert_eq!((line.cpu, line.seconds.as_deref()), (Some(1), Some("123.456789")));
+    }
+
+    #[test]
+    fn the_sentence_of_a_refused_link() {
+        let line = " rxdp-load-77  [001] ..... 9.1: bpf_xdp_link_attach_failed: errmsg=veth: Peer MTU is too large to set XDP";
+        assert_eq!(sentence_of(line).as_deref(), Some("veth: Peer MTU is too large to set XDP"));
+        assert_eq!(sentence_of(" x-1 [0] .. 1.0: bpf_xdp_link_attach_failed: errmsg="), None);
+        assert_eq!(sentence_of(" x-1 [0] .. 1.0: bpf_trace_printk: errmsg=no"), None);
     }
 
     #[test]
