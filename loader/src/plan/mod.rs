@@ -87,6 +87,9 @@ pub struct Options {
     /// Whether maps of maps of whose inner maps nobody says what they look like get one that is made up, and others if the
     /// kernel refuses a program with that. Good for checking programs: who loads them to run knows what they hold.
     pub make_inner: bool,
+    /// Whether the kernel is given all types of the object, also those that it does not need: somebody is to read them
+    /// there.
+    pub all_types: bool,
     /// What to do with a jump table that programs of different kinds use.
     pub mixed_tables: MixedTables,
     /// Maps that are there already and are not created.
@@ -383,7 +386,7 @@ pub fn plan<'o>(
     let mut steps =
         Vec::with_capacity(object.spec.maps.len().saturating_mul(2).saturating_add(programs.len()));
     if let Some(btf) = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF)) {
-        let needed = types::needed(object);
+        let needed = if options.all_types { None } else { types::needed(object) };
         let btf = program::context_types(object, btf, machine.features, &mut programs);
         // What lowering adds is needed: something refers to it.
         let is_needed =

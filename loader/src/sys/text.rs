@@ -124,6 +124,7 @@ impl Text for LinkTarget<'_> {
         let at = |returns| if returns { "return" } else { "entry" };
         match *self {
             Self::Own => String::new(),
+            Self::Function { of, id } => format!(" to=prog:{} function={}", word(of.name), id.0),
             Self::File(file) => format!(" to=fd:{}", word(file.name)),
             Self::Interface(number) => format!(" to=interface:{number}"),
             Self::Functions { names, returns } => {
