@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use rxdp_dispatcher::actions::{Actions, NoAction};
 use rxdp_explain::model::Part;
 use rxdp_loader::spec::{MapDialect, SectionDialect};
 use rxdp_netlink::XdpMode;
@@ -67,6 +68,8 @@ pub(crate) struct Attach {
     /// Replace what is attached, if it is program ID or, without an ID, what was there a moment ago
     #[arg(long, value_name = "ID", num_args = 0..=1, require_equals = true)]
     pub(crate) replace: Option<Option<u32>>,
+    #[command(flatten)]
+    pub(crate) sharing: Sharing,
     /// Detach after this time, such as 50s or 2min
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "pin")]
     pub(crate) stay_for: Option<Duration>,
@@ -88,6 +91,34 @@ pub(crate) struct Attach {
     /// Print more: the map definitions, and the whole verifier log of a refusal
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+/// How to share an interface with other programs.
+#[derive(Debug, Args)]
+pub(crate) struct Sharing {
+    /// Bring a dispatcher, so that others can add their programs; without it one that is alone is attached directly, and
+    /// one that finds a dispatcher joins it
+    #[arg(long, conflicts_with = "replace")]
+    dispatcher: bool,
+    /// The program's place among the others: lower numbers come first [default: what the object says, or 50]; brings a
+    /// dispatcher, too
+    #[arg(long, value_name = "N", conflicts_with = "replace")]
+    pub(crate) priority: Option<u32>,
+    /// The verdicts after which the next program is called, such as pass,drop, or none [default: what the object says,
+    /// or pass]; brings a dispatcher, too
+    #[arg(long, value_name = "VERDICTS", value_parser = actions, conflicts_with = "replace")]
+    pub(crate) chain_on: Option<Actions>,
+}
+
+impl Sharing {
+    /// Whether some flag says so.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.dispatcher || self.priority.is_some() || self.chain_on.is_some()
+    }
+}
+
+fn actions(text: &str) -> Result<Actions, NoAction> {
+    text.parse()
 }
 
 /// A time such as `2min`; a bare number is seconds, as in `sleep(50)`.
@@ -318,4 +349,10 @@ pub(crate) struct Unload {
     /// The interface
     #[arg(value_name = "IFACE")]
     pub(crate) interface: String,
+    /// Only the program with this id, of several
+    #[arg(long, value_name = "ID", conflicts_with = "prog")]
+    pub(crate) id: Option<u32>,
+    /// Only the program of this name, of several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prog: Option<String>,
 }

@@ -1,7 +1,9 @@
 //! `rxdp-load`: the command-line face of the loader. Parses, calls one command, turns its failure into words and a code.
 
 mod args;
+mod attached;
 mod commands;
+mod dispatch;
 mod error;
 mod hexdump;
 mod job;

@@ -4,16 +4,20 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rxdp_dispatcher::change::Added;
+use rxdp_loader::features::Machine;
 use rxdp_loader::sys::{Kernel, Linux, host};
 use rxdp_netlink::{AttachedProgram, Attachment, Detached, Handle, Link, NetlinkError, XdpMode, XdpState};
 
 use crate::args::Attach;
+use crate::attached::{self, End, Live};
 use crate::commands::status::{describe, load_time};
+use crate::dispatch::{self, Interface};
 use crate::error::Failure;
-use crate::job::{self, Loaded};
+use crate::job::{self, ComponentOf, Loaded, Read, Wishes};
 use crate::pins::Predecessor;
 use crate::record::Recording;
-use crate::report::{self, DetachedEvent};
+use crate::report;
 use crate::stay::{self, Signals, Tracing};
 
 /// Runs until something ends the stay.
@@ -32,8 +36,10 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
     let objects = args.objects();
     let object = job::title(&objects);
     let machine = host::machine();
-    let read = job::read(kernel, &objects, &args.choices.reading, &machine)?;
-    let wishes = job::wishes(&read, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
+    let read = || job::read(kernel, &objects, &args.choices.reading, &machine);
+    let wishes = |read: &Read| job::wishes(read, &object, &args.choices)?.with_pins(args.pin.as_deref());
+    let first = read()?;
+    let wished = wishes(&first)?;
     let mut signals = Signals::new()?;
     // When the interface is looked at while waiting depends on the moment, so that is not recorded.
     let watcher = Handle::connect()?;
@@ -49,30 +55,34 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
         recording,
         object: &object,
         netlink: &netlink,
-        link: &link,
+        machine: &machine,
+        link,
         replace: args.replace,
     };
     let predecessor = job.make_room().await?;
-    let mut loaded = job::load(kernel, read, &object, &machine, wishes)?;
-    let attachment = match job.go_live(&loaded).await {
-        Ok(attachment) => attachment,
-        Err(failure) => {
-            loaded.object.unpin(kernel);
-            return Err(failure);
+    let (loaded, live) = match job.bring(first, wished).await {
+        Err(failure) if failure.is_about_a_place_taken() && job.finds_a_dispatcher().await? => {
+            let second = read()?;
+            let wished = wishes(&second)?;
+            job.bring(second, wished).await?
         }
+        result => result?,
     };
     if let Some(dir) = &args.pin {
-        attachment.leave();
+        live.leave();
         return job.take_over(predecessor, &loaded, dir);
     }
     let reason = tokio::select! {
         signal = signals.next() => signal,
         () = stay::after(args.stay_for) => "time is up",
-        gone = watcher.wait_gone(link.ifindex) => { gone?; "interface gone" }
+        gone = watcher.wait_gone(job.link.ifindex) => { gone?; "interface gone" }
         never = stay::show_or_warn(tracing.as_mut(), args.json) => match never {},
     };
-    let detached = attachment.detach().await?;
-    farewell(args, kernel, &link.name, &detached, reason)
+    let end = match live {
+        Live::Alone(attachment) => End::Alone(attachment.detach().await?),
+        Live::Component(id) => job.part(id)?,
+    };
+    attached::farewell(args, kernel, &job.link.name, &end, reason)
 }
 
 /// What attaching needs.
@@ -82,7 +92,8 @@ struct Job<'a, K> {
     recording: Option<&'a Recording>,
     object: &'a str,
     netlink: &'a Handle,
-    link: &'a Link,
+    machine: &'a Machine,
+    link: Link,
     /// What `--replace` says, and with `--pin` the program that it was found to mean.
     replace: Option<Option<u32>>,
 }
@@ -128,23 +139,109 @@ impl<'a, K: Kernel> Job<'a, K> {
             .map_err(Failure::Output)
     }
 
-    /// Attaches what is loaded, and says so. What fails here takes the program off again, or gives its place back.
-    async fn go_live(&self, loaded: &Loaded) -> Result<Attachment, Failure> {
-        let failed = |error| Failure::object(self.object, error);
-        if let Some(program) = loaded.object.program_by_id(loaded.entry) {
-            self.name_program(program.as_fd(), &program.name);
-            if self.args.pin.is_some() {
-                let born = program.info(self.kernel).map_err(failed)?.load_time;
-                loaded.object.mark_pins(self.kernel, born).map_err(failed)?;
+    /// Loads everything and lets it go live, alone or among others. What fails leaves nothing behind.
+    async fn bring(&self, read: Read, wishes: Wishes) -> Result<(Loaded, Live), Failure> {
+        let Self { args, kernel, .. } = *self;
+        let shares = self.is_to_share()?;
+        let mut component_of = None;
+        if shares {
+            let types = args.choices.reading.btf.as_deref().map(job::types).transpose()?;
+            let prototype = dispatch::prototype(kernel, &self.link.name)?;
+            component_of = Some(ComponentOf { prototype, types });
+        }
+        let mut loaded = job::load_for(kernel, read, self.object, self.machine, wishes, component_of)?;
+        let live = match shares {
+            true => self.join(&loaded).map(Live::Component),
+            false => self.go_live(&loaded).await.map(Live::Alone),
+        };
+        match live {
+            Ok(live) => Ok((loaded, live)),
+            Err(failure) => {
+                loaded.object.unpin(kernel);
+                Err(failure)
             }
         }
+    }
+
+    /// Looks at the interface again: whether somebody has brought a dispatcher meanwhile, which we can join.
+    async fn finds_a_dispatcher(&mut self) -> Result<bool, Failure> {
+        self.link = self.netlink.link(self.link.ifindex).await?;
+        self.is_to_share()
+    }
+
+    /// Whether our program is to be called by a dispatcher.
+    fn is_to_share(&self) -> Result<bool, Failure> {
+        let Self { args, kernel, link, .. } = self;
+        if args.mode == XdpMode::Offload && args.sharing.is_asked_for() {
+            let why = "a card runs one program, and no dispatcher".to_string();
+            return Err(Failure::Option { option: "--mode", given: args.mode.to_string(), why });
+        }
+        let alone = args.mode == XdpMode::Offload || self.replace.is_some();
+        Ok(!alone && dispatch::is_wanted(*kernel, &args.sharing, link)?)
+    }
+
+    /// Adds what is loaded to the programs of the interface, and says so. Gives the id of our program.
+    fn join(&self, loaded: &Loaded) -> Result<u32, Failure> {
+        let Self { args, kernel, .. } = *self;
+        let slot = dispatch::slot(loaded, self.object, &args.sharing)?;
+        let program = loaded.entry_program(args.object())?;
+        self.mark_pins(loaded)?;
+        let added =
+            dispatch::add(kernel, &self.interface(), (&program.name, program.as_fd()), slot, args.mode)?;
+        let component = added.dispatcher.components.get(added.place);
+        let id = component.map(|component| component.id).unwrap_or_default();
+        match self.announce(added.mode, loaded, Some(&added)) {
+            Ok(()) => Ok(id),
+            Err(failure) => {
+                dispatch::remove(kernel, &self.interface(), id)?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Takes our program off, whichever dispatcher calls it by now.
+    fn part(&self, id: u32) -> Result<End, Failure> {
+        match dispatch::remove(self.kernel, &self.interface(), id) {
+            Ok(removed) => Ok(End::Component(removed)),
+            Err(Failure::Netlink { source, .. }) if matches!(*source, NetlinkError::InterfaceGone { .. }) => {
+                Ok(End::Alone(Detached::InterfaceGone))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn interface(&self) -> Interface {
+        Interface::of(self.netlink, &self.link.name, self.link.ifindex)
+    }
+
+    /// Lets the pins say for which program they were made.
+    fn mark_pins(&self, loaded: &Loaded) -> Result<(), Failure> {
+        let failed = |error| Failure::object(self.object, error);
+        let Some(program) = loaded.object.program_by_id(loaded.entry).filter(|_| self.args.pin.is_some())
+        else {
+            return Ok(());
+        };
+        let born = program.info(self.kernel).map_err(failed)?.load_time;
+        loaded.object.mark_pins(self.kernel, born).map_err(failed)
+    }
+
+    /// Attaches what is loaded, and says so. What fails here takes the program off again, or gives its place back.
+    async fn go_live(&self, loaded: &Loaded) -> Result<Attachment, Failure> {
+        if let Some(program) = loaded.object.program_by_id(loaded.entry) {
+            self.name_program(program.as_fd(), &program.name);
+        }
+        self.mark_pins(loaded)?;
         let (attachment, old) = self.attach(loaded).await?;
         if let Some(fd) = attachment.program() {
             let name = loaded.object.program_by_id(loaded.entry).map_or("?", |program| &program.name);
             self.name_program(fd, name);
         }
-        match (self.announce(&attachment, loaded), old) {
-            (Ok(()), _) => Ok(attachment),
+        match (self.announce(attachment.mode(), loaded, None), old) {
+            (Ok(()), None) => Ok(attachment),
+            (Ok(()), Some(old)) => {
+                dispatch::forget(self.kernel, &self.interface(), old.id)?;
+                Ok(attachment)
+            }
             (Err(failure), None) => Err(failure),
             (Err(failure), Some(old)) => {
                 self.give_back(attachment, &old).await;
@@ -172,7 +269,7 @@ impl<'a, K: Kernel> Job<'a, K> {
 
     /// Attaches the entry program; what it replaced comes along.
     async fn attach(&self, loaded: &Loaded) -> Result<(Attachment, Option<Old>), Failure> {
-        let Self { args, netlink, link, .. } = *self;
+        let Self { args, netlink, ref link, .. } = *self;
         let program = loaded.entry_program(args.object())?.as_fd();
         let old = self.to_replace().await?;
         let attached = match &old {
@@ -188,7 +285,7 @@ impl<'a, K: Kernel> Job<'a, K> {
 
     /// The program whose place is to be taken; `None` if there is none, so that a plain attach will do.
     async fn to_replace(&self) -> Result<Option<Old>, Failure> {
-        let Self { args, kernel, netlink, link, .. } = *self;
+        let Self { args, kernel, netlink, ref link, .. } = *self;
         let Some(expected) = self.replace else {
             return Ok(None);
         };
@@ -215,19 +312,29 @@ impl<'a, K: Kernel> Job<'a, K> {
         }
     }
 
-    fn announce(&self, attachment: &Attachment, loaded: &Loaded) -> Result<(), Failure> {
-        let (args, link) = (self.args, self.link);
+    fn announce(
+        &self,
+        mode: XdpMode,
+        loaded: &Loaded,
+        added: Option<&Added<XdpMode>>,
+    ) -> Result<(), Failure> {
+        let (args, link) = (self.args, &self.link);
         if args.quiet {
             return Ok(());
         }
-        let mode = attachment.mode().to_string();
-        let report = report::attached(self.kernel, self.object, (&link.name, link.ifindex), mode, loaded)?;
+        let mode = mode.to_string();
+        let mut report =
+            report::attached(self.kernel, self.object, (&link.name, link.ifindex), mode, loaded)?;
+        report.dispatcher = added.map(|added| (&added.dispatcher).into());
         let mut out = io::stdout().lock();
         let written = if args.json {
             report::json(&mut out, &report)
         } else {
             let end = outlook(args);
-            report::show(&mut out, &report, loaded, args.verbose).and_then(|()| writeln!(out, "{end}"))
+            let place = added.map(|added| dispatch::place_words(added, &link.name));
+            report::show(&mut out, &report, loaded, args.verbose)
+                .and_then(|()| place.map_or(Ok(()), |place| writeln!(out, "{place}")))
+                .and_then(|()| writeln!(out, "{end}"))
         };
         written.and_then(|()| out.flush()).map_err(Failure::Output)
     }
@@ -268,39 +375,4 @@ fn owners(kernel: &impl Kernel, found: &XdpState, replaceable: bool) -> Option<S
 fn in_words(kernel: &impl Kernel, state: &XdpState) -> String {
     let programs: Vec<String> = state.programs.iter().map(|p| describe(kernel, p.id)).collect();
     if programs.is_empty() { "no program".to_string() } else { programs.join(" and ") }
-}
-
-fn farewell(
-    args: &Attach,
-    kernel: &impl Kernel,
-    interface: &str,
-    detached: &Detached,
-    reason: &str,
-) -> Result<(), Failure> {
-    if args.quiet {
-        return Ok(());
-    }
-    let mut out = io::stdout().lock();
-    if args.json {
-        let left_alone = match detached {
-            Detached::Ours | Detached::InterfaceGone => None,
-            Detached::NotOurs { current: Some(_) } => Some("somebody replaced our program"),
-            Detached::NotOurs { current: None } => Some("somebody detached our program"),
-        };
-        let event = DetachedEvent { event: "detached", interface, reason, left_alone };
-        return report::json(&mut out, &event).map_err(Failure::Output);
-    }
-    let words = match detached {
-        Detached::Ours => format!("detached from {interface} ({reason})"),
-        Detached::NotOurs { current: Some(id) } => {
-            format!("left {interface} alone: somebody else attached {} ({reason})", describe(kernel, *id))
-        }
-        Detached::NotOurs { current: None } => {
-            format!("left {interface} alone: somebody else detached our program ({reason})")
-        }
-        Detached::InterfaceGone => {
-            format!("{interface} is gone: deleted with our program, or moved away with it")
-        }
-    };
-    writeln!(out, "{words}").map_err(Failure::Output)
 }

@@ -12,6 +12,7 @@ use rxdp_netlink::{AttachedProgram, XdpState, blocking};
 use serde::Serialize;
 
 use crate::args::Status;
+use crate::dispatch::{self, DispatcherRow};
 use crate::error::Failure;
 use crate::report;
 
@@ -23,6 +24,9 @@ struct Row {
     mode: String,
     program: Program,
     tail_tables: Vec<TailTable>,
+    /// The programs that it calls, if it is a dispatcher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispatcher: Option<DispatcherRow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,11 +71,15 @@ pub(crate) fn run(args: &Status) -> Result<(), Failure> {
 
 fn row(state: &XdpState, attached: &AttachedProgram) -> Row {
     let info = info(&Linux, attached.id);
+    let dispatcher = dispatch::row(&Linux, state.ifindex, attached.id);
+    let called = dispatcher.iter().flat_map(|dispatcher| &dispatcher.components);
+    let called: Vec<ProgInfo> = called.filter_map(|component| self::info(&Linux, component.id)).collect();
     Row {
         interface: state.name.clone(),
         ifindex: state.ifindex,
         mode: attached.mode.to_string(),
-        tail_tables: info.as_ref().map(tail_tables).unwrap_or_default(),
+        tail_tables: info.iter().chain(&called).flat_map(tail_tables).collect(),
+        dispatcher,
         program: Program {
             id: attached.id,
             name: info.as_ref().map(|info| info.name.clone()),
@@ -130,6 +138,9 @@ fn show(out: &mut impl Write, rows: &[Row], args: &Status) -> io::Result<()> {
         let when = loaded_at.as_ref().map(|when| format!(", loaded {when}")).unwrap_or_default();
         let by = loaded_by_uid.map(|uid| format!(" by uid {uid}")).unwrap_or_default();
         writeln!(out, "{interface}: {name} (id {id}, tag {tag}) in {mode} mode{when}{by}")?;
+        for line in row.dispatcher.iter().flat_map(DispatcherRow::lines) {
+            writeln!(out, "  {line}")?;
+        }
         for table in &row.tail_tables {
             writeln!(out, "  {}", table_words(table))?;
         }
