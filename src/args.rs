@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use rxdp_dispatcher::actions::{Actions, NoAction};
 use rxdp_explain::model::Part;
 use rxdp_loader::spec::{MapDialect, SectionDialect};
 use rxdp_netlink::XdpMode;
@@ -122,6 +123,8 @@ pub(crate) struct Attach {
     /// Attach by a bpf_link: nobody else can replace it, and it goes with this process or with its pin
     #[arg(long = "bpf-link", conflicts_with_all = ["replace", "upgrade"])]
     pub(crate) bpf_link: bool,
+    #[command(flatten)]
+    pub(crate) sharing: Sharing,
     /// Detach after this time, such as 50s or 2min
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "pin")]
     pub(crate) stay_for: Option<Duration>,
@@ -160,6 +163,34 @@ pub(crate) enum OnMismatch {
     Recreate,
     /// A new one takes its place, and what the old one held is copied field by field.
     Migrate,
+}
+
+/// How to share an interface with other programs.
+#[derive(Debug, Args)]
+pub(crate) struct Sharing {
+    /// Bring a dispatcher, so that others can add their programs; without it one that is alone is attached directly, and
+    /// one that finds a dispatcher joins it
+    #[arg(long, conflicts_with = "replace")]
+    dispatcher: bool,
+    /// The program's place among the others: lower numbers come first [default: what the object says, or 50]; brings a
+    /// dispatcher, too
+    #[arg(long, value_name = "N", conflicts_with = "replace")]
+    pub(crate) priority: Option<u32>,
+    /// The verdicts after which the next program is called, such as pass,drop, or none [default: what the object says,
+    /// or pass]; brings a dispatcher, too
+    #[arg(long, value_name = "VERDICTS", value_parser = actions, conflicts_with = "replace")]
+    pub(crate) chain_on: Option<Actions>,
+}
+
+impl Sharing {
+    /// Whether some flag says so.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.dispatcher || self.priority.is_some() || self.chain_on.is_some()
+    }
+}
+
+fn actions(text: &str) -> Result<Actions, NoAction> {
+    text.parse()
 }
 
 /// A time such as `2min`; a bare number is seconds, as in `sleep(50)`.
@@ -417,6 +448,12 @@ pub(crate) struct Unload {
     /// The interface
     #[arg(value_name = "IFACE")]
     pub(crate) interface: String,
+    /// Only the program with this id, of several
+    #[arg(long, value_name = "ID", conflicts_with = "prog")]
+    pub(crate) id: Option<u32>,
+    /// Only the program of this name, of several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prog: Option<String>,
 }
 
 #[cfg(test)]

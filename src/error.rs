@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use rxdp_dispatcher::error::{Error as DispatcherError, KernelError};
+use rxdp_dispatcher::metadata::MetadataError;
 use rxdp_loader::error::Error as LoaderError;
 use rxdp_loader::load::{Blame, LoadError};
 use rxdp_loader::plan::PlanError;
@@ -46,6 +48,11 @@ pub(crate) enum Failure {
     /// Netlink, or a link on an interface, with what to do about it.
     #[error("{source}")]
     Netlink { source: Box<NetlinkError>, advice: Vec<String> },
+    /// Several programs on one interface, with what is known about the program in the way.
+    #[error("{interface}: {source}")]
+    Dispatcher { interface: String, source: Box<DispatcherError<NetlinkError>>, owner: Option<String> },
+    #[error("{object}: {source}")]
+    RunConfig { object: String, source: MetadataError },
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
@@ -138,6 +145,7 @@ impl Failure {
             Self::Map(error) => error.exit(),
             Self::Differ { .. } => Exit::Differ,
             Self::Verify(_, exit) | Self::Doctor(exit) => *exit,
+            Self::Dispatcher { source, .. } => exit_of_dispatcher(source),
             Self::TargetId { errno: Errno::EPERM, .. } => Exit::NotPermitted,
             Self::Object { source, .. } if is_forbidden(source) => Exit::NotPermitted,
             Self::Object { .. }
@@ -147,6 +155,7 @@ impl Failure {
             | Self::Wait(_)
             | Self::Option { .. }
             | Self::NotInObject { .. }
+            | Self::RunConfig { .. }
             | Self::NoEntry { .. }
             | Self::NothingToRun { .. }
             | Self::Record { .. }
@@ -172,6 +181,11 @@ impl Failure {
         }
     }
 
+    /// Whether somebody else was faster, and has the place on the interface.
+    pub(crate) fn is_about_a_place_taken(&self) -> bool {
+        matches!(self, Self::Netlink { source, .. } if matches!(**source, NetlinkError::Occupied { .. }))
+    }
+
     /// What to do about it, a line each, where the message does not say it already.
     pub(crate) fn advice(&self) -> Vec<String> {
         if self.exit() == Exit::NotPermitted {
@@ -179,6 +193,9 @@ impl Failure {
         }
         if let Self::Netlink { advice, .. } = self {
             return advice.clone();
+        }
+        if let Self::Dispatcher { owner, .. } = self {
+            return owner.iter().cloned().collect();
         }
         self.load_error().map(advice_of).unwrap_or_default()
     }
@@ -231,6 +248,33 @@ fn exit_of_netlink(error: &NetlinkError) -> Exit {
         return Exit::NotPermitted;
     }
     if matches!(error, NetlinkError::NotSupported { .. }) { Exit::OldKernel } else { Exit::Refused }
+}
+
+fn exit_of_dispatcher(error: &DispatcherError<NetlinkError>) -> Exit {
+    if let DispatcherError::Port(error) = error {
+        return exit_of_netlink(error);
+    }
+    let DispatcherError::Kernel(error) = error else {
+        return Exit::Refused;
+    };
+    if let KernelError::Dispatcher(error) = error {
+        return exit_of(error);
+    }
+    if let KernelError::NoReplace { errno, .. } = error {
+        let forbidden = *errno == Errno::EPERM && !is_admin();
+        return if forbidden { Exit::NotPermitted } else { Exit::OldKernel };
+    }
+    let forbidden = matches!(error, KernelError::Read { errno: Errno::EPERM, .. });
+    if forbidden { Exit::NotPermitted } else { Exit::Refused }
+}
+
+/// Whether this process may do what CAP_SYS_ADMIN allows. Source: proc_pid_status(5).
+fn is_admin() -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    bits.is_some_and(|bits| bits >> CAP_SYS_ADMIN & 1 == 1)
 }
 
 fn advice_of(error: &LoadError) -> Vec<String> {

@@ -7,6 +7,8 @@ use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rxdp_dispatcher::component;
+use rxdp_dispatcher::prototype::Prototype;
 use rxdp_loader::btf::{TargetBtf, Wanted};
 use rxdp_loader::elf;
 use rxdp_loader::error::Error as LoaderError;
@@ -41,6 +43,14 @@ pub(crate) struct Wishes {
     pub(crate) jobs: Option<NonZeroUsize>,
 }
 
+/// What a program is loaded for that a dispatcher is to call.
+#[derive(Debug)]
+pub(crate) struct ComponentOf {
+    pub(crate) prototype: Prototype,
+    /// The types of `--btf`.
+    pub(crate) types: Option<Vec<u8>>,
+}
+
 /// What the entry program is wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Purpose {
@@ -70,6 +80,8 @@ pub(crate) struct Loaded {
     pub(crate) inference: Option<String>,
     /// What became of maps that a version before had.
     pub(crate) carried: BTreeMap<MapId, Carried>,
+    /// Whether the object says that the entry program takes packets of several buffers.
+    pub(crate) takes_frags: bool,
 }
 
 impl Loaded {
@@ -106,7 +118,7 @@ pub(crate) fn read(
         files => rxdp_loader::read_joined(&name, files, dialects).map_err(LoaderError::from),
     };
     let given = reading.btf.as_deref().map(types).transpose()?;
-    let code = given.as_deref().map_or(CodeTypes::Running, CodeTypes::Given);
+    let code = code_types(given.as_deref());
     let mut spec = spec.map_err(failed)?;
     // What the object means stands in `spec`; its bytes would only take memory from now on.
     drop(bytes);
@@ -184,18 +196,62 @@ pub(crate) fn load<K: Kernel>(
     machine: &Machine,
     wishes: Wishes,
 ) -> Result<Loaded, Failure> {
+    load_for(kernel, read, name, machine, wishes, None)
+}
+
+/// As [`load`]; the entry program is to be called by a dispatcher, if there is one.
+pub(crate) fn load_for<K: Kernel>(
+    kernel: &K,
+    read: Read,
+    name: &str,
+    machine: &Machine,
+    wishes: Wishes,
+    component_of: Option<ComponentOf>,
+) -> Result<Loaded, Failure> {
     let Read { object, targets, maps } = read;
     let machine = &load::machine_for(kernel, &object, machine, &wishes.options);
     let (given, purpose, jobs) = (wishes.entry, wishes.purpose, wishes.jobs);
+    let mut targets = targets.programs;
     let planned = planned(&object, machine, wishes).map_err(|error| load_failure(name, error))?;
     let entry = entry(&planned, name, given, purpose)?;
     if let Some(open) = planned.stopped_by() {
         return Err(Failure::OpenTailCalls(choices(&object.spec, name, open)));
     }
     let inference = planned.inferred.map(|one| reason(&object.spec, &one));
-    let given = Given { maps, targets: targets.programs, log: LogPolicy::Whole, jobs, ..Given::default() };
-    let loaded = load::execute(&planned.plan, kernel, given).map_err(|error| Failure::object(name, error))?;
-    Ok(Loaded { spec: object.spec, object: loaded, entry, inference, carried: BTreeMap::new() })
+    let takes_frags = component::takes_frags(&object.spec, entry);
+    let given = |targets| Given { maps, targets, log: LogPolicy::Whole, jobs, ..Given::default() };
+    let failed = |error: LoadError| Failure::object(name, error);
+    let Some(ComponentOf { prototype, types }) = component_of else {
+        let loaded = load::execute(&planned.plan, kernel, given(targets)).map_err(failed)?;
+        return Ok(Loaded {
+            spec: object.spec,
+            object: loaded,
+            entry,
+            inference,
+            carried: BTreeMap::new(),
+            takes_frags,
+        });
+    };
+    // What the programs are to each other was told of XDP programs; now the first becomes something else.
+    targets.insert(entry, prototype.fd);
+    let mut spec = object.spec.clone();
+    for load in planned.plan.programs().filter(|load| load.ty == ProgType::XDP) {
+        if let Some(program) = spec.programs.get_mut(load.program.index()) {
+            program.kind.ty = Some(ProgType::XDP);
+        }
+    }
+    component::become_component(&mut spec, entry, prototype.program);
+    let mut options = planned.options;
+    options.types.remove(&entry);
+    let object = load::link_for(spec, machine, code_types(types.as_deref())).map_err(failed)?;
+    let machine = load::machine_for(kernel, &object, machine, &options);
+    let plan = plan::plan(&object, &machine, &options).map_err(|error| load_failure(name, error))?;
+    let loaded = load::execute(&plan, kernel, given(targets)).map_err(failed)?;
+    Ok(Loaded { spec: object.spec, object: loaded, entry, inference, carried: BTreeMap::new(), takes_frags })
+}
+
+fn code_types(given: Option<&[u8]>) -> CodeTypes<'_> {
+    given.map_or(CodeTypes::Running, CodeTypes::Given)
 }
 
 /// The plan of the main job, and what it rests on. It need not load.
@@ -208,6 +264,7 @@ pub(crate) struct Planned<'o> {
     pub(crate) conclusion: Conclusion,
     /// The slot that was filled because there is one reading.
     pub(crate) inferred: Option<Entry>,
+    options: Options,
     no_infer: bool,
 }
 
@@ -245,7 +302,7 @@ pub(crate) fn planned<'o>(
         options.slots.push(FillSlot { map: one.map, key: one.key, value, from: SlotSource::Inferred });
         plan = plan::plan(object, machine, &options)?;
     }
-    Ok(Planned { plan, entry, conclusion, inferred, no_infer })
+    Ok(Planned { plan, entry, conclusion, inferred, options, no_infer })
 }
 
 fn load_failure(name: &str, error: PlanError) -> Failure {

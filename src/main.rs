@@ -1,8 +1,10 @@
 //! `rxdp-load`: the command-line face of the loader. Parses, calls one command, turns its failure into words and a code.
 
 mod args;
+mod attached;
 mod commands;
 mod cures;
+mod dispatch;
 mod doctor;
 mod error;
 mod fallback;

@@ -11,6 +11,7 @@ use rxdp_loader::sys::Kernel;
 use rxdp_loader::verifier::Refusal;
 use serde::Serialize;
 
+use crate::dispatch::DispatcherRow;
 use crate::error::Failure;
 use crate::job::Loaded;
 use crate::upgrade::Carried;
@@ -27,6 +28,9 @@ pub(crate) struct Attached {
     map_fd: Vec<MapFd>,
     prog_fd: Vec<ProgFd>,
     tail_calls: Vec<TailCall>,
+    /// The dispatcher that calls the program, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dispatcher: Option<DispatcherRow>,
     /// Pins that were made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pins: Vec<String>,
@@ -132,6 +136,7 @@ pub(crate) fn attached(
         map_fd,
         prog_fd,
         tail_calls: tail_calls.collect(),
+        dispatcher: None,
         pins: pins.collect(),
         fallback: Vec::new(),
         notes: notes.iter().map(ToString::to_string).collect(),

@@ -74,6 +74,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bpf_load", &["error", "link", "load", "plan", "spec", "sys", "uapi"]),
 ];
 
+/// The rooms of `dispatcher/src` that stand above the kernel line.
+const DISPATCHER_ABOVE: &[&str] =
+    &["actions", "component", "config", "found", "metadata", "names", "order", "plan"];
+
 /// Rooms below the kernel line. All others are `no_std`.
 const BELOW_THE_LINE: &[&str] = &["sys", "load", "error", "object", "loader", "file", "bpf_load"];
 
@@ -158,6 +162,27 @@ const PURE_IN_THE_COMMAND: &[&str] = &[
 ];
 
 #[test]
+fn the_dispatcher_has_the_same_line() {
+    let above = |room: &str| DISPATCHER_ABOVE.contains(&room);
+    for file in rust_files("dispatcher/src") {
+        let room = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        for (number, line) in code_lines(&file) {
+            let place = format!("{}:{number}", file.display());
+            assert!(!line.contains("rxdp_netlink"), "{place}: netlink comes as a `Port`");
+            if above(&room) {
+                let machine = ["std::", "rxdp_loader::sys", "rxdp_loader::load"];
+                let below = machine.iter().find(|path| line.contains(**path));
+                assert_eq!(below, None, "{place}: above the kernel line");
+            }
+        }
+        if above(&room) {
+            let below = imports(&file).into_iter().find(|(_, import)| !above(import));
+            assert_eq!(below, None, "{}: it stands above the kernel line", file.display());
+        }
+    }
+}
+
+#[test]
 fn what_explains_touches_no_machine() {
     let files = rust_files("explain/src").into_iter().chain(PURE_IN_THE_COMMAND.iter().map(PathBuf::from));
     for file in files {
@@ -185,7 +210,7 @@ fn only_the_elf_room_knows_the_object_crate() {
 
 #[test]
 fn unsafe_stands_only_where_it_may() {
-    for folder in ["src", "explain", "loader", "netlink", "sandbox", "xtask", "tests"] {
+    for folder in ["src", "dispatcher", "explain", "loader", "netlink", "sandbox", "xtask", "tests"] {
         for file in rust_files(folder) {
             let name = file.to_string_lossy().into_owned();
             if MAY_BE_UNSAFE.iter().any(|allowed| name.starts_with(allowed)) {
@@ -214,7 +239,9 @@ fn every_path_on_the_map_exists() {
 
 #[test]
 fn every_room_says_what_it_is_for() {
-    for folder in ["src", "explain/src", "loader/src", "netlink/src", "sandbox/src", "xtask/src"] {
+    for folder in
+        ["src", "dispatcher/src", "explain/src", "loader/src", "netlink/src", "sandbox/src", "xtask/src"]
+    {
         for file in rust_files(folder) {
             let text = fs::read_to_string(root().join(&file)).expect("a source file");
             assert!(text.contains("//! "), "{}: no words about what the file is for", file.display());
@@ -240,7 +267,9 @@ fn facts_about_the_kernel_name_their_source() {
 
 #[test]
 fn no_file_has_outgrown_its_room() {
-    for folder in ["src", "explain/src", "loader/src", "netlink/src", "sandbox/src", "xtask/src"] {
+    for folder in
+        ["src", "dispatcher/src", "explain/src", "loader/src", "netlink/src", "sandbox/src", "xtask/src"]
+    {
         for file in rust_files(folder) {
             let lines = fs::read_to_string(root().join(&file)).expect("a source file").lines().count();
             assert!(lines <= 500, "{}: {lines} lines are two rooms", file.display());

@@ -5,22 +5,25 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rxdp_dispatcher::change::Added;
 use rxdp_loader::features::Machine;
 use rxdp_loader::load::{self, LoadError, MadePin};
 use rxdp_loader::spec::section::SectionFlags;
 use rxdp_loader::sys::{Bpffs, Kernel, Linux, Named, host};
 use rxdp_loader::uapi::ProgType;
-use rxdp_netlink::{AttachedProgram, Detached, Handle, Link, XdpMode};
+use rxdp_netlink::{AttachedProgram, Detached, Handle, Link, NetlinkError, XdpMode};
 
 use crate::args::Attach;
+use crate::attached::{self, End, Live};
 use crate::commands::status::{describe, load_time};
+use crate::dispatch::{self, Interface};
 use crate::error::Failure;
 use crate::fallback::Attempt;
 use crate::hold::{self, Hold};
-use crate::job::{self, Loaded, Read, Wishes};
+use crate::job::{self, ComponentOf, Loaded, Read, Wishes};
 use crate::pins::{self, Predecessor};
 use crate::record::Recording;
-use crate::report::{self, DetachedEvent};
+use crate::report;
 use crate::scene::{self, Wanted, in_words};
 use crate::stay::{self, Signals, Tracing};
 use crate::upgrade::{self, Upgrade};
@@ -41,8 +44,10 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
     let objects = args.objects();
     let object = job::title(&objects);
     let machine = host::machine();
-    let mut read = job::read(kernel, &objects, &args.choices.reading, &machine)?;
-    let mut wishes = job::wishes(&read, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
+    let read = || job::read(kernel, &objects, &args.choices.reading, &machine);
+    let wishes = |read: &Read| job::wishes(read, &object, &args.choices)?.with_pins(args.pin.as_deref());
+    let mut first = read()?;
+    let mut wished = wishes(&first)?;
     let mut signals = Signals::new()?;
     // When the interface is looked at while waiting depends on the moment, so that is not recorded.
     let watcher = Handle::connect()?;
@@ -63,53 +68,77 @@ async fn job<K: Kernel>(args: &Attach, kernel: &K, recording: Option<&Recording>
         recording,
         object: &object,
         netlink: &netlink,
-        link: &link,
+        machine: &machine,
+        link,
         replace: if args.upgrade { Some(None) } else { args.replace },
         attempt: Attempt::first(args.mode),
     };
     let old = job.pins_in_the_way().await?;
     let mut upgrade = match &old {
-        Some(pins) if args.upgrade => job.carry_over(&read, &wishes, &machine, pins)?,
+        Some(pins) if args.upgrade => job.carry_over(&first, &wished, pins)?,
         _ => Upgrade::default(),
     };
-    read.maps = mem::take(&mut upgrade.kept);
-    wishes.options.reused = read.maps.keys().copied().collect();
+    first.maps = mem::take(&mut upgrade.kept);
+    wished.options.reused = first.maps.keys().copied().collect();
     let predecessor = old.as_ref().map(|pins| job.make_room(pins)).transpose()?;
-    let (loaded, hold) = loop {
-        let mut loaded = job::load(kernel, read, &object, &machine, wishes)?;
-        loaded.carried = mem::take(&mut upgrade.carried);
-        let filled = mem::take(&mut upgrade).migrate(&loaded.spec, &loaded.object, kernel);
-        let live = match filled {
-            Ok(()) => job.go_live(&mut loaded).await,
-            Err(failure) => Err(failure),
+    let mut next = Some((first, wished));
+    let (loaded, live) = loop {
+        let (read, wished) = match next.take() {
+            Some(both) => both,
+            None => again(&job.attempt, &read, &wishes)?,
         };
-        let failure = match live {
-            Ok(hold) => break (loaded, hold),
-            Err(failure) => failure,
+        let NotLive { failure, frags } = match job.bring(read, wished, &mut upgrade).await {
+            Ok(both) => break both,
+            Err(not) => not,
         };
-        loaded.object.unpin(kernel);
-        let Some(next) = job.attempt.next(&args.fallback, &failure, takes_fragments(&loaded)) else {
-            return Err(failure);
-        };
-        read = job::read(kernel, &objects, &args.choices.reading, &machine)?;
-        if next.frags {
-            take_fragments(&mut read);
+        if failure.is_about_a_place_taken() && job.finds_a_dispatcher().await? {
+            continue;
         }
-        wishes = job::wishes(&read, &object, &args.choices)?.with_pins(args.pin.as_deref())?;
-        job.attempt = next;
+        let next = frags.and_then(|frags| job.attempt.next(&args.fallback, &failure, frags));
+        job.attempt = next.ok_or(failure)?;
     };
     if let Some(dir) = &args.pin {
-        hold.leave();
+        live.leave();
         return job.take_over(predecessor, &loaded, dir);
     }
     let reason = tokio::select! {
         signal = signals.next() => signal,
         () = stay::after(args.stay_for) => "time is up",
-        gone = watcher.wait_gone(link.ifindex) => { gone?; "interface gone" }
+        gone = watcher.wait_gone(job.link.ifindex) => { gone?; "interface gone" }
         never = stay::show_or_warn(tracing.as_mut(), args.json) => match never {},
     };
-    let detached = hold.detach(&netlink).await?;
-    farewell(args, kernel, &link.name, &detached, reason)
+    let end = match live {
+        Live::Alone(hold) => End::Alone(hold.detach(&netlink).await?),
+        Live::Component(id) => job.part(id)?,
+    };
+    attached::farewell(args, kernel, &job.link.name, &end, reason)
+}
+
+/// Why nothing is attached.
+struct NotLive {
+    failure: Failure,
+    /// Whether the program takes fragments, if it was loaded.
+    frags: Option<bool>,
+}
+
+impl From<Failure> for NotLive {
+    fn from(failure: Failure) -> Self {
+        Self { failure, frags: None }
+    }
+}
+
+/// The object once more, as the next attempt wants it.
+fn again(
+    attempt: &Attempt,
+    read: &dyn Fn() -> Result<Read, Failure>,
+    wishes: &dyn Fn(&Read) -> Result<Wishes, Failure>,
+) -> Result<(Read, Wishes), Failure> {
+    let mut read = read()?;
+    if attempt.frags {
+        take_fragments(&mut read);
+    }
+    let wished = wishes(&read)?;
+    Ok((read, wished))
 }
 
 /// Has every XDP program loaded as one whose section is `xdp.frags`: a jump table takes only programs that agree. Here
@@ -137,7 +166,8 @@ struct Job<'a, K> {
     recording: Option<&'a Recording>,
     object: &'a str,
     netlink: &'a Handle,
-    link: &'a Link,
+    machine: &'a Machine,
+    link: Link,
     /// What `--replace` says, and with `--pin` the program that it was found to mean.
     replace: Option<Option<u32>>,
     /// How it is attached: as the user said, or as `--fallback` goes on.
@@ -177,19 +207,13 @@ impl<'a, K: Kernel> Job<'a, K> {
     }
 
     /// What of the maps of the version before stays.
-    fn carry_over(
-        &self,
-        read: &Read,
-        wishes: &Wishes,
-        machine: &Machine,
-        old: &OldPins,
-    ) -> Result<Upgrade, Failure> {
+    fn carry_over(&self, read: &Read, wishes: &Wishes, old: &OldPins) -> Result<Upgrade, Failure> {
         let dir = self.args.pin.as_deref().unwrap_or(Path::new("")).display().to_string();
         if old.here.is_empty() {
             let (interface, found) = (self.link.name.clone(), describe(self.kernel, old.program));
             return Err(Failure::UpgradeOther { interface, found, dir });
         }
-        let machine = load::machine_for(self.kernel, &read.object, machine, &wishes.options);
+        let machine = load::machine_for(self.kernel, &read.object, self.machine, &wishes.options);
         let planned = job::planned(&read.object, &machine, wishes.clone())
             .map_err(|error| Failure::object(self.object, LoadError::from(error)))?;
         upgrade::decide(&read.object, &planned.plan, &old.here, self.args.on_mismatch)
@@ -221,24 +245,122 @@ impl<'a, K: Kernel> Job<'a, K> {
             .map_err(Failure::Output)
     }
 
-    /// Attaches what is loaded, and says so. What fails here takes the program off again, or gives its place back.
-    async fn go_live(&self, loaded: &mut Loaded) -> Result<Hold, Failure> {
-        let failed = |error| Failure::object(self.object, error);
-        if let Some(program) = loaded.object.program_by_id(loaded.entry) {
-            self.name_program(program.as_fd(), &program.name);
-            if self.args.pin.is_some() {
-                let born = program.info(self.kernel).map_err(failed)?.load_time;
-                loaded.object.mark_pins(self.kernel, born).map_err(failed)?;
+    /// Loads everything and lets it go live, alone or among others. What fails leaves nothing behind.
+    async fn bring(
+        &self,
+        read: Read,
+        wishes: Wishes,
+        upgrade: &mut Upgrade,
+    ) -> Result<(Loaded, Live), NotLive> {
+        let Self { args, kernel, .. } = *self;
+        let shares = self.is_to_share()?;
+        let mut component_of = None;
+        if shares {
+            let types = args.choices.reading.btf.as_deref().map(job::types).transpose()?;
+            let prototype = dispatch::prototype(kernel, &self.link.name)?;
+            component_of = Some(ComponentOf { prototype, types });
+        }
+        let mut loaded = job::load_for(kernel, read, self.object, self.machine, wishes, component_of)?;
+        loaded.carried = mem::take(&mut upgrade.carried);
+        let live = match (mem::take(upgrade).migrate(&loaded.spec, &loaded.object, kernel), shares) {
+            (Err(failure), _) => Err(failure),
+            (Ok(()), true) => self.join(&loaded).map(Live::Component),
+            (Ok(()), false) => self.go_live(&mut loaded).await.map(Live::Alone),
+        };
+        match live {
+            Ok(live) => Ok((loaded, live)),
+            Err(failure) => {
+                loaded.object.unpin(kernel);
+                Err(NotLive { failure, frags: Some(takes_fragments(&loaded)) })
             }
         }
+    }
+
+    /// Looks at the interface again: whether somebody has brought a dispatcher meanwhile, which we can join.
+    async fn finds_a_dispatcher(&mut self) -> Result<bool, Failure> {
+        self.link = self.netlink.link(self.link.ifindex).await?;
+        self.is_to_share()
+    }
+
+    /// Whether our program is to be called by a dispatcher.
+    fn is_to_share(&self) -> Result<bool, Failure> {
+        let Self { args, kernel, link, .. } = self;
+        if args.mode == XdpMode::Offload && args.sharing.is_asked_for() {
+            let why = "a card runs one program, and no dispatcher".to_string();
+            return Err(Failure::Option { option: "--mode", given: args.mode.to_string(), why });
+        }
+        let alone = args.mode == XdpMode::Offload || self.replace.is_some();
+        Ok(!alone && dispatch::is_wanted(*kernel, &args.sharing, link)?)
+    }
+
+    /// Adds what is loaded to the programs of the interface, and says so. Gives the id of our program.
+    fn join(&self, loaded: &Loaded) -> Result<u32, Failure> {
+        let Self { args, kernel, .. } = *self;
+        let slot = dispatch::slot(loaded, self.object, &args.sharing)?;
+        let program = loaded.entry_program(args.object())?;
+        self.mark_pins(loaded)?;
+        let added = dispatch::add(
+            kernel,
+            &self.interface(),
+            (&program.name, program.as_fd()),
+            slot,
+            self.attempt.mode,
+        )?;
+        let component = added.dispatcher.components.get(added.place);
+        let id = component.map(|component| component.id).unwrap_or_default();
+        match self.announce(added.mode, loaded, Some(&added)) {
+            Ok(()) => Ok(id),
+            Err(failure) => {
+                dispatch::remove(kernel, &self.interface(), id)?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Takes our program off, whichever dispatcher calls it by now.
+    fn part(&self, id: u32) -> Result<End, Failure> {
+        match dispatch::remove(self.kernel, &self.interface(), id) {
+            Ok(removed) => Ok(End::Component(removed)),
+            Err(Failure::Netlink { source, .. }) if matches!(*source, NetlinkError::InterfaceGone { .. }) => {
+                Ok(End::Alone(Detached::InterfaceGone))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn interface(&self) -> Interface {
+        Interface::of(self.netlink, &self.link.name, self.link.ifindex)
+    }
+
+    /// Lets the pins say for which program they were made.
+    fn mark_pins(&self, loaded: &Loaded) -> Result<(), Failure> {
+        let failed = |error| Failure::object(self.object, error);
+        let Some(program) = loaded.object.program_by_id(loaded.entry).filter(|_| self.args.pin.is_some())
+        else {
+            return Ok(());
+        };
+        let born = program.info(self.kernel).map_err(failed)?.load_time;
+        loaded.object.mark_pins(self.kernel, born).map_err(failed)
+    }
+
+    /// Attaches what is loaded, and says so. What fails here takes the program off again, or gives its place back.
+    async fn go_live(&self, loaded: &mut Loaded) -> Result<Hold, Failure> {
+        if let Some(program) = loaded.object.program_by_id(loaded.entry) {
+            self.name_program(program.as_fd(), &program.name);
+        }
+        self.mark_pins(loaded)?;
         let (hold, old) = self.attach(loaded).await?;
         self.pin_link(&hold, loaded)?;
         if let Some(fd) = hold.program() {
             let name = loaded.object.program_by_id(loaded.entry).map_or("?", |program| &program.name);
             self.name_program(fd, name);
         }
-        match (self.announce(&hold, loaded), old) {
-            (Ok(()), _) => Ok(hold),
+        match (self.announce(hold.mode(), loaded, None), old) {
+            (Ok(()), None) => Ok(hold),
+            (Ok(()), Some(old)) => {
+                dispatch::forget(self.kernel, &self.interface(), old.id)?;
+                Ok(hold)
+            }
             (Err(failure), None) => Err(failure),
             (Err(failure), Some(old)) => {
                 self.give_back(hold, &old).await;
@@ -266,7 +388,7 @@ impl<'a, K: Kernel> Job<'a, K> {
 
     /// Attaches the entry program; what it replaced comes along.
     async fn attach(&self, loaded: &Loaded) -> Result<(Hold, Option<Old>), Failure> {
-        let Self { args, kernel, netlink, link, .. } = *self;
+        let Self { args, kernel, netlink, ref link, .. } = *self;
         let program = loaded.entry_program(args.object())?;
         let (fd, mode) = (program.as_fd(), self.attempt.mode);
         let old = self.to_replace().await?;
@@ -306,7 +428,7 @@ impl<'a, K: Kernel> Job<'a, K> {
 
     /// The program whose place is to be taken; `None` if there is none, so that a plain attach will do.
     async fn to_replace(&self) -> Result<Option<Old>, Failure> {
-        let Self { args, kernel, netlink, link, .. } = *self;
+        let Self { args, kernel, netlink, ref link, .. } = *self;
         let Some(expected) = self.replace else {
             return Ok(None);
         };
@@ -333,21 +455,29 @@ impl<'a, K: Kernel> Job<'a, K> {
         }
     }
 
-    fn announce(&self, hold: &Hold, loaded: &Loaded) -> Result<(), Failure> {
-        let (args, link) = (self.args, self.link);
+    fn announce(
+        &self,
+        mode: XdpMode,
+        loaded: &Loaded,
+        added: Option<&Added<XdpMode>>,
+    ) -> Result<(), Failure> {
+        let (args, link) = (self.args, &self.link);
         if args.quiet {
             return Ok(());
         }
-        let mode = hold.mode();
         let place = (link.name.as_str(), link.ifindex);
         let mut report = report::attached(self.kernel, self.object, place, mode.to_string(), loaded)?;
         report.fallback = self.attempt.notes(mode);
+        report.dispatcher = added.map(|added| (&added.dispatcher).into());
         let mut out = io::stdout().lock();
         let written = if args.json {
             report::json(&mut out, &report)
         } else {
             let end = outlook(args);
-            report::show(&mut out, &report, loaded, args.verbose).and_then(|()| writeln!(out, "{end}"))
+            let place = added.map(|added| dispatch::place_words(added, &link.name));
+            report::show(&mut out, &report, loaded, args.verbose)
+                .and_then(|()| place.map_or(Ok(()), |place| writeln!(out, "{place}")))
+                .and_then(|()| writeln!(out, "{end}"))
         };
         written.and_then(|()| out.flush()).map_err(Failure::Output)
     }
@@ -363,39 +493,4 @@ fn outlook(args: &Attach) -> String {
         (None, Some(time)) => format!("staying for {}; Ctrl-C detaches", humantime::format_duration(time)),
         (None, None) => "staying; Ctrl-C detaches".to_string(),
     }
-}
-
-fn farewell(
-    args: &Attach,
-    kernel: &impl Kernel,
-    interface: &str,
-    detached: &Detached,
-    reason: &str,
-) -> Result<(), Failure> {
-    if args.quiet {
-        return Ok(());
-    }
-    let mut out = io::stdout().lock();
-    if args.json {
-        let left_alone = match detached {
-            Detached::Ours | Detached::InterfaceGone => None,
-            Detached::NotOurs { current: Some(_) } => Some("somebody replaced our program"),
-            Detached::NotOurs { current: None } => Some("somebody detached our program"),
-        };
-        let event = DetachedEvent { event: "detached", interface, reason, left_alone };
-        return report::json(&mut out, &event).map_err(Failure::Output);
-    }
-    let words = match detached {
-        Detached::Ours => format!("detached from {interface} ({reason})"),
-        Detached::NotOurs { current: Some(id) } => {
-            format!("left {interface} alone: somebody else attached {} ({reason})", describe(kernel, *id))
-        }
-        Detached::NotOurs { current: None } => {
-            format!("left {interface} alone: somebody else detached our program ({reason})")
-        }
-        Detached::InterfaceGone => {
-            format!("{interface} is gone: deleted with our program, or moved away with it")
-        }
-    };
-    writeln!(out, "{words}").map_err(Failure::Output)
 }

@@ -12,6 +12,7 @@ use rxdp_netlink::AttachedProgram;
 use serde::Serialize;
 
 use crate::args::Status;
+use crate::dispatch::{self, DispatcherRow};
 use crate::error::Failure;
 use crate::report;
 use crate::status::{self, About, Placed, Scene};
@@ -29,6 +30,9 @@ struct Row {
     tail_tables: Vec<TailTable>,
     #[serde(flatten)]
     about: About,
+    /// The programs that it calls, if it is a dispatcher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispatcher: Option<DispatcherRow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,13 +79,19 @@ pub(crate) fn run(args: &Status) -> Result<(), Failure> {
 
 fn row(placed: &Placed, attached: &AttachedProgram, scene: &Scene) -> Row {
     let (state, info) = (&placed.state, info(&Linux, attached.id));
+    // Pins are seen from here, and numbers of interfaces count in a namespace.
+    let here = placed.namespace.is_none();
+    let dispatcher = here.then(|| dispatch::row(&Linux, state.ifindex, attached.id)).flatten();
+    let called = dispatcher.iter().flat_map(|dispatcher| &dispatcher.components);
+    let called: Vec<ProgInfo> = called.filter_map(|component| self::info(&Linux, component.id)).collect();
     Row {
         namespace: placed.namespace.clone(),
         about: About::of(attached.id, scene),
         interface: state.name.clone(),
         ifindex: state.ifindex,
         mode: attached.mode.to_string(),
-        tail_tables: info.as_ref().map(tail_tables).unwrap_or_default(),
+        tail_tables: info.iter().chain(&called).flat_map(tail_tables).collect(),
+        dispatcher,
         program: Program {
             id: attached.id,
             name: info.as_ref().map(|info| info.name.clone()),
@@ -142,7 +152,8 @@ fn show(out: &mut impl Write, rows: &[Row], args: &Status) -> io::Result<()> {
         let when = loaded_at.as_ref().map(|when| format!(", loaded {when}")).unwrap_or_default();
         let by = loaded_by_uid.map(|uid| format!(" by uid {uid}")).unwrap_or_default();
         writeln!(out, "{interface}: {name} (id {id}, tag {tag}) in {mode} mode{when}{by}")?;
-        for line in row.program.more.lines().into_iter().chain(row.about.lines()) {
+        let shared = row.dispatcher.iter().flat_map(DispatcherRow::lines);
+        for line in shared.chain(row.program.more.lines()).chain(row.about.lines()) {
             writeln!(out, "  {line}")?;
         }
         for table in &row.tail_tables {

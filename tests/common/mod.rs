@@ -4,9 +4,11 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod dispatched;
 pub(crate) mod held;
 pub(crate) mod wire;
 pub(crate) mod witness;
+pub(crate) mod xdp_loader;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,8 +25,8 @@ use rxdp_sandbox::Sandbox;
 use rxdp_sandbox::testing::kernel_or_skip;
 use serde_json::Value;
 
-/// Longer than anything here takes; a wait that reaches it has failed.
-pub(crate) const TOO_LONG: Duration = Duration::from_secs(20);
+/// Longer than anything here takes, also on an emulated machine that others share; a wait that reaches it has failed.
+pub(crate) const TOO_LONG: Duration = Duration::from_secs(60);
 
 /// Runs `test` on a sandbox of its own; skips aloud where there can be none.
 pub(crate) fn in_sandbox(test: impl FnOnce(&Sandbox)) {
@@ -77,6 +79,15 @@ impl Running {
             Ok(line) => line,
             Err(RecvTimeoutError::Disconnected) => panic!("it ended: {}", rest(&self.err)),
             Err(RecvTimeoutError::Timeout) => panic!("it prints no line"),
+        }
+    }
+
+    /// The next line of standard output; `None` if it ends without another one.
+    pub(crate) fn line_or_end(&self) -> Option<String> {
+        match self.out.recv_timeout(TOO_LONG) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("it prints no line and does not end"),
         }
     }
 

@@ -19,6 +19,10 @@ const STEPS: &[Step] = &[
     },
     // Above the kernel line the loader is no_std: a file, a clock or a descriptor there does not compile.
     Step { arguments: &["check", "--package", "rxdp-loader", "--no-default-features"], environment: None },
+    Step {
+        arguments: &["check", "--package", "rxdp-dispatcher", "--no-default-features"],
+        environment: None,
+    },
     // Alone it stands on that part of the loader: what is below the line does not compile in it.
     Step { arguments: &["check", "--package", "rxdp-explain"], environment: None },
 ];

@@ -42,6 +42,7 @@ pub enum Route {
 use Route::{Clang, Llc, Ship, Without, Zlib, Zstd};
 
 const TAIL: &str = "bpf-progs/tail_kern.c";
+const DISPATCHED: &str = "tests/fixtures/dispatched.c";
 const XDP1_XDP2: &[&str] = &["-DSEC0=\"xdp1\"", "-DSEC1=\"xdp2\""];
 
 /// Every committed object.
@@ -57,6 +58,10 @@ const OBJECTS: &[Object] = &[
     object("bpf-progs/drop_all.o", "bpf-progs/drop_all.c", Ship, &[]),
     object("bpf-progs/udp_count.o", "bpf-progs/udp_count.c", Ship, &[]),
     object("bpf-progs/rewrite.o", "bpf-progs/rewrite.c", Ship, &[]),
+
+    // What several programs on one interface stand on, in the two versions of the protocol that are made.
+    object("bpf-progs/xdp_dispatcher.o", "bpf-progs/xdp_dispatcher.c", Ship, &["-DVERSION=2"]),
+    object("bpf-progs/xdp_dispatcher-3.o", "bpf-progs/xdp_dispatcher.c", Ship, &["-DVERSION=3"]),
 
     // Programs that the verifier refuses, each for one mistake.
     object("bpf-progs/broken/code_dead.o", "bpf-progs/broken/code_dead.c", Ship, &[]),
@@ -122,6 +127,15 @@ const OBJECTS: &[Object] = &[
     object("tests/fixtures/data-clang14.o", "tests/fixtures/data.c", Clang(14), &[]),
     object("tests/fixtures/data-zlib.o", "tests/fixtures/data.c", Zlib, &[]),
     object("tests/fixtures/data-zstd.o", "tests/fixtures/data.c", Zstd, &[]),
+    object("tests/fixtures/dispatched-alpha.o", DISPATCHED, Ship, &["-DNAME=alpha", "-DLETTER='a'", "-DPRIORITY=10"]),
+    object("tests/fixtures/dispatched-beta.o", DISPATCHED, Ship, &["-DNAME=beta", "-DLETTER='b'"]),
+    object("tests/fixtures/dispatched-drop.o", DISPATCHED, Ship, &["-DNAME=drop", "-DLETTER='d'", "-DVERDICT=XDP_DROP"]),
+    object("tests/fixtures/dispatched-frags.o", DISPATCHED, Ship, &["-DNAME=several_buffers", "-DLETTER='f'", "-DSECTION=\"xdp.frags\""]),
+    object("tests/fixtures/dispatched-gamma.o", DISPATCHED, Ship, &["-DNAME=gamma", "-DLETTER='c'"]),
+    object("tests/fixtures/dispatched-shorten.o", DISPATCHED, Ship, &["-DNAME=shorten", "-DLETTER='s'", "-DSHORTEN"]),
+    object("tests/fixtures/dispatched-untyped.o", DISPATCHED, Clang(22), &["-DNAME=untyped", "-DLETTER='u'"]),
+    object("tests/fixtures/dispatcher-1.o", "bpf-progs/xdp_dispatcher.c", Ship, &["-DVERSION=1"]),
+    object("tests/fixtures/dispatcher-4.o", "bpf-progs/xdp_dispatcher.c", Ship, &["-DVERSION=4"]),
     object("tests/fixtures/drop_all-bigendian.o", "bpf-progs/drop_all.c", Clang(22), &["--target=bpfeb"]),
     object("tests/fixtures/first_btf_maps.o", "tests/fixtures/first_btf_maps.c", Ship, &[]),
     object("tests/fixtures/first_btf_maps-clang14.o", "tests/fixtures/first_btf_maps.c", Clang(14), &["-g"]),

@@ -53,6 +53,7 @@ fn sent_bytes(plan: &LoadPlan<'_>) -> Option<u64> {
 fn all_needed(types: &Btf, needed: &Needed) -> Option<String> {
     match needed {
         Needed::Some(_) => None,
+        Needed::All(AllNeeded::Wished) => Some("they are to be read again from the kernel".to_string()),
         Needed::All(AllNeeded::Numbers) => Some(
             "the code carries numbers of the object's own types (bpf_core_type_id_local): the kernel looks at those in \
              all detail"

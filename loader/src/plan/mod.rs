@@ -89,6 +89,9 @@ pub struct Options {
     /// Whether maps of maps of whose inner maps nobody says what they look like get one that is made up, and others if the
     /// kernel refuses a program with that. Good for checking programs: who loads them to run knows what they hold.
     pub make_inner: bool,
+    /// Whether the kernel is given all types of the object, also those that it does not need: somebody is to read them
+    /// there.
+    pub all_types: bool,
     /// What to do with a jump table that programs of different kinds use.
     pub mixed_tables: MixedTables,
     /// Maps that are there already and are not created.
@@ -386,7 +389,7 @@ pub fn plan<'o>(
         Vec::with_capacity(object.spec.maps.len().saturating_mul(2).saturating_add(programs.len()));
     let btf = object.spec.btf.as_ref().filter(|_| machine.features.contains(Features::BTF));
     let types = btf.map(|btf| {
-        let (data, sent) = types::sent(object, btf, machine.features, &mut programs);
+        let (data, sent) = types::sent(object, btf, machine.features, options.all_types, &mut programs);
         steps.push(Step::LoadBtf(data));
         sent
     });

@@ -147,7 +147,8 @@ pub(super) fn separate_kinds(
     fills: &[FillSlot],
 ) -> Result<BTreeMap<MapId, u32>, PlanError> {
     let mut users: BTreeMap<MapId, Vec<(Kind, ProgId)>> = BTreeMap::new();
-    for load in programs.iter_mut() {
+    // One that replaces a function counts as what the other program is, which only the kernel knows.
+    for load in programs.iter_mut().filter(|load| load.ty != ProgType::EXT) {
         let kind = Kind::of(load);
         for map in tables_of(object, load.program, fills) {
             let kinds = users.entry(map).or_default();

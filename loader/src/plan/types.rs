@@ -45,6 +45,8 @@ pub enum AllNeeded {
     Numbers,
     /// This tag makes it look for types by name, or ask about what pointers point to.
     Tag(TypeId),
+    /// Somebody wants to read them again.
+    Wished,
 }
 
 /// Why the kernel must see a type.
@@ -77,10 +79,12 @@ pub(super) fn sent(
     object: &LinkedObject,
     btf: &Btf,
     features: Features,
+    all: bool,
     programs: &mut [LoadProgram],
 ) -> (Vec<u8>, SentTypes) {
     let Lowered { types, changes } = program::context_types(object, btf, features, programs);
-    let mut sent = SentTypes { needed: needed(object, btf), changes };
+    let needed = if all { Needed::All(AllNeeded::Wished) } else { needed(object, btf) };
+    let mut sent = SentTypes { needed, changes };
     let Lowered { types, mut changes } = sanitize::types(&types, features, |id| sent.needed.contains(id));
     sent.changes.append(&mut changes);
     (types.encode_where(|id| sent.needed.contains(id)), sent)

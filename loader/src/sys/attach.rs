@@ -49,6 +49,13 @@ pub enum LinkTarget<'a> {
     /// To the place that it was loaded or created for: a program of such a type (since: Linux 5.10), a table of functions
     /// (since: 6.4), or all that an iterator walks (since: 5.8).
     Own,
+    /// To a function of this program, whatever it was loaded for: only for programs that replace one. Since: Linux 5.10.
+    Function {
+        /// The program.
+        of: Named<'a>,
+        /// The function, by the number of its type in that program's BTF.
+        id: TypeId,
+    },
     /// To a cgroup (since: Linux 5.7), a network namespace (since: 5.8), a perf event (since: 5.15) or a map of sockets
     /// (since: 6.10).
     File(Named<'a>),
@@ -136,6 +143,10 @@ pub(super) fn link(request: &LinkCreate<'_>) -> Result<OwnedFd, Errno> {
     };
     match request.to {
         LinkTarget::Own => to(0),
+        LinkTarget::Function { of, id } => {
+            let function = id.0;
+            bpf_fd(&mut attr::LinkFunction { object_fd, target_fd: raw(of), attach_type, flags: 0, function })
+        }
         LinkTarget::File(file) => to(raw(file)),
         LinkTarget::Interface(number) => to(number),
         LinkTarget::InterfaceInMode { number, flags } => {

@@ -165,6 +165,12 @@ attr! {
 }
 
 attr! {
+    /// `BPF_LINK_CREATE` of a function of a program (`target_btf_id`).
+    LinkFunction = 28, 20 { object_fd: u32, target_fd: u32, attach_type: u32, flags: u32, function: u32, }
+    function @ 16
+}
+
+attr! {
     /// `BPF_LINK_CREATE` of functions of the kernel (`kprobe_multi`).
     LinkFunctions = 28, 48 {
         object_fd: u32, target_fd: u32, attach_type: u32, flags: u32, how: u32, count: u32, names: u64, addresses: u64,

@@ -5,9 +5,10 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::attr::{self, Attr, InfoStruct};
@@ -320,7 +321,7 @@ impl Kernel for Linux {
                 Err(Errno::ENOENT) => return Ok(false),
                 Err(errno) => return Err(errno),
             },
-            Bpffs::MakeDir(path) => fs::create_dir(path).map_err(failed)?,
+            Bpffs::MakeDir(path) => DirBuilder::new().mode(0o700).create(path).map_err(failed)?,
             Bpffs::Rename(from, to) => mount::rename(from, to)?,
             Bpffs::RemovePin(path) => fs::remove_file(path).map_err(failed)?,
             Bpffs::RemoveDir(path) => fs::remove_dir(path).map_err(failed)?,

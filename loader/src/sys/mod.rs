@@ -462,7 +462,7 @@ pub enum Bpffs<'a> {
     Is(&'a Path),
     /// lstat(2): whether there is something of this name.
     Has(&'a Path),
-    /// mkdir(2).
+    /// mkdir(2), for its owner only.
     MakeDir(&'a Path),
     /// renameat2(2) of a pin, from the first name to the second, which must be free. When it was last changed stays.
     Rename(&'a Path, &'a Path),

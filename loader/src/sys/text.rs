@@ -132,6 +132,7 @@ impl Text for LinkTarget<'_> {
         let at = |returns| if returns { "return" } else { "entry" };
         match *self {
             Self::Own => String::new(),
+            Self::Function { of, id } => format!(" target_fd={} target_btf_id={}", fd(of), id.0),
             Self::File(file) => format!(" target_fd={}", fd(file)),
             Self::Interface(number) => format!(" target_ifindex={number}"),
             Self::InterfaceInMode { number, flags } => format!(" target_ifindex={number} flags={flags}"),

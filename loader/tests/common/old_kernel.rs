@@ -128,7 +128,7 @@ fn link_since(request: &LinkCreate<'_>) -> (u8, u8) {
     match (request.to, request.attach.0) {
         (LinkTarget::Own, 28) => (5, 8),
         (LinkTarget::Own, 44) => (6, 4),
-        (LinkTarget::Own, _) => (5, 10),
+        (LinkTarget::Own, _) | (LinkTarget::Function { .. }, _) => (5, 10),
         (LinkTarget::Elements(_), _) => (5, 9),
         (LinkTarget::File(_), 17) => (5, 8),
         (LinkTarget::File(_), 36) => (5, 9),

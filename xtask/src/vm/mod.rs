@@ -8,6 +8,7 @@ mod kernel;
 mod libraries;
 mod qemu;
 mod targets;
+mod xdp_tools;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,6 +42,9 @@ pub struct Vm {
     /// How many objects of the corpus: all that need trampolines, kprobes or the LSM, and some of the others
     #[arg(long, value_name = "NUMBER", default_value_t = 300)]
     objects: usize,
+    /// A variable of the environment of tests, such as RXDP_ROUNDS=200
+    #[arg(long = "set", value_name = "NAME=VALUE", conflicts_with = "conformance")]
+    variables: Vec<String>,
     /// When the machine is switched off if it has not ended
     #[arg(long, value_name = "TIME", default_value = "60m", value_parser = humantime::parse_duration)]
     within: Duration,
@@ -88,7 +92,11 @@ pub fn run(wanted: &Vm) -> Result<(), XtaskError> {
     furnish(&mut image, &kernel, &folder)?;
     let job = match (&wanted.corpus, &wanted.oracle) {
         (Some(corpus), Some(oracle)) => comparison(&mut image, &musl, corpus, oracle, wanted.objects)?,
-        _ => tests(&mut image, &musl, &wanted.tests)?,
+        _ => {
+            xdp_tools::add(&mut image, &folder)?;
+            let exports = wanted.variables.iter().map(|variable| export(variable)).collect::<String>();
+            exports + &tests(&mut image, &musl, &wanted.tests)?
+        }
     };
     image.file("/job", job.into_bytes());
 
@@ -162,6 +170,11 @@ fn comparison(
     Ok(format!(
         "xtask conformance --corpus /corpus --oracle /bin/oracle --loader /bin/rxdp-load --limit {OBJECT_LIMIT}\n"
     ))
+}
+
+/// A variable as a line of a shell.
+fn export(variable: &str) -> String {
+    format!("export {}\n", quoted(Path::new(variable)))
 }
 
 /// A path as one word of a shell.
