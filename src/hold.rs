@@ -90,10 +90,9 @@ pub(crate) async fn link<K: Kernel>(
     let id = kernel.prog_info(program).map(|info| info.id).unwrap_or_default();
     let link = match kernel.link_create(&request) {
         Ok(link) => link,
-        Err(first) => match tracefs::link_failure(|| kernel.link_create(&request)) {
+        Err(_) => match tracefs::link_failure(|| kernel.link_create(&request)) {
             (Ok(link), _) => link,
             (Err(Errno(errno)), sentence) => {
-                let errno = if errno == 0 { first.0 } else { errno };
                 return Err(netlink.explain_link(ifindex, mode, rxdp_netlink::Errno(errno), sentence).await);
             }
         },
