@@ -5,6 +5,7 @@
 //! A few rounds; `RXDP_ROUNDS` says how many. Shown once with 200:
 //! `cargo xtask vm --kernel 6.12 --set RXDP_ROUNDS=200 dispatcher_fight`.
 #![cfg(test)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking, in helpers too")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! What types say, and types that are made up: metadata, versions, whole names, components.
 #![cfg(test)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a question is about few of the many kinds")]
 
 mod common;
 

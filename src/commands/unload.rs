@@ -55,6 +55,7 @@ pub(crate) fn run(args: &Unload) -> Result<(), Failure> {
 }
 
 /// What to do about a program that cannot be taken off.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others say what to do themselves")]
 fn with_advice(link: &Link, failure: Failure) -> Failure {
     match failure {
         Failure::Netlink { source, .. } => scene::explain_detach(&Linux, link, *source),
