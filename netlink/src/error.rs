@@ -171,7 +171,7 @@ pub enum NetlinkError {
         interface: Interface,
         /// The mode that was asked for.
         mode: XdpMode,
-        /// The interface's own MTU, in bytes. The peer's counts too.
+        /// The interface's own MTU, in bytes; `None` for an end of a veth pair, where the other end's counts.
         mtu: Option<u32>,
         /// The kernel's words.
         refusal: Refusal,
