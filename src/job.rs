@@ -199,7 +199,7 @@ pub(crate) fn load<K: Kernel>(
     load_for(kernel, read, name, machine, wishes, None)
 }
 
-/// As [`load`]; the entry program is to be called by a dispatcher, if there is one.
+/// As [`load()`]; the entry program is to be called by a dispatcher, if there is one.
 pub(crate) fn load_for<K: Kernel>(
     kernel: &K,
     read: Read,
