@@ -1,7 +1,9 @@
 //! Which maps are created, how, and what they are filled with.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::inner::is_of_maps;

@@ -2,7 +2,7 @@
 //!
 //! Source: libbpf `bpf_object__init_global_data_maps`, `internal_map_name`. Since: Linux 5.2.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use super::{MapOrigin, MapSpec, SpecError};
 use crate::btf::{Btf, Kind, Linkage, TypeId};
